@@ -1,0 +1,102 @@
+"""The account view as columns: names, types and the batch that detection reads.
+
+`archive.batches` turns a `RowBatch` into bytes and back; nothing here knows Arrow. Numeric columns are contiguous NumPy arrays that the
+kernel reads by address; text columns are only touched when a person needs to read something, so they may be lazy.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringfence.telephony.model import AccountRow
+
+MAX_ROWS = 4096
+"""Rows of one batch at the most. `row_ref` packs a row's place into the low twelve bits."""
+
+
+class Column(NamedTuple):
+    """A numeric column: field of `AccountRow` and NumPy type."""
+
+    name: str
+    dtype: str
+
+
+NUMERIC: tuple[Column, ...] = (
+    Column("kind", "u1"),
+    Column("at_ms", "i8"),
+    Column("received_ms", "i8"),
+    Column("account_key", "i8"),
+    Column("slot", "u2"),
+    Column("call_key", "i8"),
+    Column("range_key", "i8"),
+    Column("number_tail", "i2"),
+    Column("country", "u2"),
+    Column("destination_class", "u1"),
+    Column("rate", "i8"),
+    Column("connect_micro", "i8"),
+    Column("flags", "u2"),
+    Column("started_ms", "i8"),
+    Column("answered_ms", "i8"),
+    Column("ended_ms", "i8"),
+    Column("status_code", "u2"),
+    Column("source_port", "u2"),
+    Column("expires", "i4"),
+    Column("ring_seconds", "i4"),
+)
+
+TEXT: tuple[str, ...] = (
+    "account",
+    "call_id",
+    "caller",
+    "callee",
+    "source_ip",
+    "user_agent",
+    "edge",
+    "contact",
+    "trunk",
+    "carrier",
+    "credential",
+)
+
+
+class RowBatch:
+    """Rows in columns, in log order.
+
+    `numeric[name]` is a contiguous array of `length` values of the type in `NUMERIC`; `text[name]` is a sequence of `length` texts.
+    """
+
+    __slots__ = ("length", "numeric", "text")
+
+    def __init__(self, length: int, numeric: Mapping[str, NDArray[Any]], text: Mapping[str, Sequence[str]]) -> None:
+        self.length = length
+        self.numeric = numeric
+        self.text = text
+
+    def row(self, place: int) -> AccountRow:
+        """The row at a place, as a value with every field."""
+        if not 0 <= place < self.length:
+            raise IndexError(place)
+        fields: dict[str, Any] = {name: int(self.numeric[name][place]) for name, _ in NUMERIC}
+        fields.update((name, self.text[name][place]) for name in TEXT)
+        return AccountRow(**fields)
+
+
+def batch_of(rows: Sequence[AccountRow]) -> RowBatch:
+    """Columns of up to `MAX_ROWS` rows."""
+    if len(rows) > MAX_ROWS:
+        raise ValueError(f"a batch holds {MAX_ROWS} rows at the most, not {len(rows)}")
+    numeric = {name: np.array([getattr(row, name) for row in rows], dtype=dtype) for name, dtype in NUMERIC}
+    text = {name: [getattr(row, name) for row in rows] for name in TEXT}
+    return RowBatch(len(rows), numeric, text)
+
+
+def row_ref(sequence: int, place: int) -> int:
+    """A row's place in its lane as one 64-bit number."""
+    return sequence * MAX_ROWS + place
+
+
+def split_ref(ref: int) -> tuple[int, int]:
+    """`(sequence, place)` of a `row_ref`."""
+    return divmod(ref, MAX_ROWS)

@@ -1,0 +1,87 @@
+"""Control records: everything besides traffic that a verdict depends on, as entries of the log.
+
+Only `apps/worker` writes them, into every lane, where they take effect where they stand. A detector that starts reads the latest version
+of each from the KV bucket `control` and goes on from a position; one that replays meets them in the log.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Segment = Literal["residential", "business", "trunk"]
+
+MAX_RECORDS = 10_000
+"""Control records in one message of the log."""
+
+
+class AccountChanged(msgspec.Struct, frozen=True, kw_only=True, tag="account"):
+    """What detection must know of an account. Absent accounts are residential with one channel."""
+
+    account: str
+    account_key: int
+    slot: int
+    segment: Segment = "residential"
+    channels: int = 1
+    since_ms: int = 0
+    sensitivity: int = 0
+    """0 to 100; raised when the account's device is exposed."""
+    exempt_until_ms: int = 0
+    own_device: bool = False
+    removed: bool = False
+
+
+class RuleSetChanged(msgspec.Struct, frozen=True, kw_only=True, tag="rules"):
+    """A new rule set takes effect here. `toml` is its whole text."""
+
+    version: int
+    toml: str
+
+
+class RatesChanged(msgspec.Struct, frozen=True, kw_only=True, tag="rates"):
+    """A new rate deck. Ingest prices rows by it; detection only notes the version."""
+
+    version: int
+    csv: str
+
+
+class HolidaysChanged(msgspec.Struct, frozen=True, kw_only=True, tag="holidays"):
+    """Public holidays (`2026-12-25`) and the zone in which night, weekend and holiday are meant."""
+
+    days: tuple[str, ...]
+    time_zone: str
+
+
+class NetworksChanged(msgspec.Struct, frozen=True, kw_only=True, tag="networks"):
+    """The operator's own address ranges: `(prefix, kind)` with kind own_pool, cgnat, peer or monitoring."""
+
+    version: int
+    networks: tuple[tuple[str, str], ...]
+
+
+class BlockReleased(msgspec.Struct, frozen=True, kw_only=True, tag="released"):
+    """A person lifted a block: detection goes on, policy keeps the grace."""
+
+    block_id: str
+    alert_id: str
+    account: str
+    scope: str
+    at_ms: int
+    by: str
+
+
+ControlRecord = AccountChanged | RuleSetChanged | RatesChanged | HolidaysChanged | NetworksChanged | BlockReleased
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[ControlRecord])
+
+
+def encode_control(records: list[ControlRecord]) -> bytes:
+    """Payload of a control message."""
+    if len(records) > MAX_RECORDS:
+        raise ValueError(f"a control message holds {MAX_RECORDS} records at the most")
+    return _encoder.encode(records)
+
+
+def decode_control(payload: bytes) -> list[ControlRecord]:
+    """Records of a control message; `msgspec.DecodeError` when it was not written by `encode_control`."""
+    return _decoder.decode(payload)

@@ -1,0 +1,59 @@
+"""What detection says to whoever acts: this subject, this evidence, and the smallest measures that would stop it.
+
+A suspicion decides nothing. Policy weighs it against emergency calls, exemptions, own networks, releases and the breaker.
+"""
+
+from typing import Literal
+
+import msgspec
+
+MeasureScope = Literal["number", "range", "class", "account", "source"]
+Mode = Literal["observe", "propose", "act"]
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that could be refused at the edge.
+
+    `value` is digits without `+` (number, range), the account (class, account) or a network (source).
+    """
+
+    scope: MeasureScope
+    value: str
+    destination_class: int = 0
+    """Scope class: this class and above."""
+
+
+class Suspicion(msgspec.Struct, frozen=True, kw_only=True):
+    """One crossing of an act threshold. `suspicion_id` is `<alert_id>.<level>`: a redelivery changes nothing."""
+
+    suspicion_id: str
+    alert_id: str
+    rule: str
+    rule_version: int
+    mode: Mode
+    account: str
+    measures: tuple[Measure, ...]
+    """Smallest useful measure first."""
+    level: int
+    """2 at the act threshold, one more at each doubling."""
+    score: int
+    observed: int
+    threshold: int
+    cost_micro: int
+    calls: tuple[str, ...]
+    reason: str
+    at_ms: int
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Suspicion)
+
+
+def encode_suspicion(suspicion: Suspicion) -> bytes:
+    """JSON of a suspicion."""
+    return _encoder.encode(suspicion)
+
+
+def decode_suspicion(payload: bytes) -> Suspicion:
+    """The suspicion in a payload; `msgspec.DecodeError` when it is not one."""
+    return _decoder.decode(payload)
