@@ -34,11 +34,11 @@ class UnavailableError(RingfenceError):
     """A dependency is down or too slow; the same request may succeed later."""
 
 
-class Permission(OperatorError):
+class ForbiddenError(OperatorError):
     """The person is known but may not do this."""
 
 
-class NotFound(OperatorError):
+class NotFoundError(OperatorError):
     """The thing named does not exist (or the person may not know that it does)."""
 
 
@@ -55,8 +55,8 @@ class ExitCode(int, Enum):
 
 # One table for every surface: kind -> (HTTP status, exit code, metric label). Most specific first.
 KINDS: tuple[tuple[type[RingfenceError], int, ExitCode, str], ...] = (
-    (Permission, 403, ExitCode.OPERATOR, "permission"),
-    (NotFound, 404, ExitCode.OPERATOR, "not_found"),
+    (ForbiddenError, 403, ExitCode.OPERATOR, "permission"),
+    (NotFoundError, 404, ExitCode.OPERATOR, "not_found"),
     (PeerError, 400, ExitCode.OPERATOR, "peer"),
     (OperatorError, 422, ExitCode.OPERATOR, "operator"),
     (ConflictError, 409, ExitCode.CONFLICT, "conflict"),

@@ -79,7 +79,7 @@ class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
     caller: str = ""
     callee: str = ""
     range_key: int = 0
-    """Keyed hash of the callee's digits without the last three; those three are `number_tail`. Kept apart so that sequential numbers show."""
+    """Keyed hash of the callee's digits without the last three, which are `number_tail`: kept apart so that sequential numbers show."""
     number_tail: int = 0
     country: int = 0
     """Two letters as `ord(a) * 256 + ord(b)`; 0 unknown."""
