@@ -53,6 +53,7 @@ create table subscribers.imports (
     rows_bad bigint not null,
     rows_added bigint not null,
     rows_changed bigint not null,
+    rows_removed bigint not null,
     rows_same bigint not null
 );
 create index imports_recent on subscribers.imports (finished_at desc);
