@@ -1,0 +1,378 @@
+"""What an operator can set: one TOML file and `RINGFENCE_*` variables over it, read once by each `main.py`.
+
+Frozen, and closed: a key that is not here is a mistake, and the sentence about a mistake names the key, where it stands and what
+to do. Secrets are never settings; settings name the files that hold them. Rooms get values, never this object.
+"""
+
+import difflib
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from ringfence.base.errors import OperatorError
+from ringfence.runtime.keys import key_folder
+
+RoleName = Literal["ingest", "detector", "policy", "edge", "worker", "console", "api"]
+
+ROLES: tuple[RoleName, ...] = ("ingest", "detector", "policy", "edge", "worker", "console", "api")
+"""Every role, in the order of start; they stop in the opposite order. Its place also gives a role its metrics port."""
+
+PREFIX = "RINGFENCE_"
+OTHER_VARIABLES = frozenset({"RINGFENCE_API_URL", "RINGFENCE_API_TOKEN", "RINGFENCE_CONFIG", "RINGFENCE_REQUIRE_PEERS"})
+"""Variables of ours that are no settings."""
+
+RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`127.0.0.1:9060` or `[::1]:9060` as host and port; ValueError when it is neither."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535:
+        raise ValueError("write it as address:port, such as 127.0.0.1:9060 or [::1]:9060")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        raise ValueError(f"{bare!r} is not an IP address; write one such as 127.0.0.1:9060 or [::1]:9060") from None
+    return bare, int(port)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether `address:port` can be reached from this machine only."""
+    return ipaddress.ip_address(split_address(address)[0]).is_loopback
+
+
+def _address(text: str) -> str:
+    split_address(text)
+    return text
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text, strict=True))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a network; write one such as 192.0.2.0/24 or 2001:db8::/32") from None
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not text:
+            return text
+        try:
+            parts = urlsplit(text)
+            port_is_sane = parts.port is None or parts.port > 0
+        except ValueError:
+            port_is_sane, parts = False, urlsplit("")
+        if not port_is_sane or parts.scheme not in schemes or not (parts.netloc or parts.query or parts.path.strip("/")):
+            raise ValueError(f"not a URL that fits; write one that begins with {' or '.join(f'{s}://' for s in schemes)}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _time_zone(text: str) -> str:
+    if text not in available_timezones():
+        raise ValueError(f"{text!r} is not a time zone; write one such as Europe/Berlin")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+Network = Annotated[str, AfterValidator(_network)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Digits = Annotated[str, Field(pattern=r"^[0-9]{1,15}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Operator(_Section):
+    """The access operator: its dial plan, its emergency numbers, its clock, and whom a customer calls."""
+
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "DE"
+    area_codes: tuple[Digits, ...] = ("30",)
+    emergency: tuple[Digits, ...] = ("110", "112")
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = "Europe/Berlin"
+    holiday_region: str = ""
+    name: str = ""
+    hotline: str = ""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone as an object."""
+        return ZoneInfo(self.time_zone)
+
+
+class Agent(_Section):
+    """A capture agent that may send HEP, and how far it is believed (`trust`)."""
+
+    name: Name
+    sources: tuple[Network, ...]
+    key_file: Path | None = None
+    trust: Literal["hlog", "challenge", "none"] = "none"
+
+
+class CallRecords(_Section):
+    """A place where finished call records appear: files that match `path`, or rows of a table at the URL in `url_file`."""
+
+    name: Name
+    kind: Literal["csv", "parquet", "asterisk", "freeswitch", "kamailio"]
+    path: str = ""
+    url_file: Path | None = None
+    table: str = ""
+    columns: dict[str, str] = Field(default_factory=dict)
+    poll_seconds: Annotated[int, Field(ge=1, le=86_400)] = 10
+
+
+class Ingest(_Section):
+    """Where HEP arrives and who may send it. Without agents: `kamailio-1` on this machine, with a generated key."""
+
+    hep_listen: Address = "127.0.0.1:9060"
+    receive_buffer_bytes: Annotated[int, Field(ge=65_536, le=1 << 30)] = RECEIVE_BUFFER_BYTES
+    flush_milliseconds: Annotated[int, Field(ge=1, le=1000)] = 25
+    agents: tuple[Agent, ...] = ()
+    call_records: tuple[CallRecords, ...] = ()
+
+
+class Detection(_Section):
+    """`mode` overrides the mode of every rule; `rules_file` replaces the built-in rules at the first start."""
+
+    mode: Literal["", "observe", "propose", "act"] = ""
+    rules_file: Path | None = None
+
+
+class Edge(_Section):
+    """A SIP edge that enforces blocks: its JSON-RPC and the file with its token (default: generated in the keys folder)."""
+
+    name: Name
+    rpc_url: Annotated[str, _url("http", "https")]
+    token_file: Path | None = None
+
+
+class Enforcement(_Section):
+    """Edges and how long a first block (minutes) and a second one (hours) lasts. Without edges: `kamailio-1` on this machine."""
+
+    edges: tuple[Edge, ...] = ()
+    block_ttl_minutes: Annotated[int, Field(ge=1, le=10_080)] = 60
+    second_ttl_hours: Annotated[int, Field(ge=1, le=720)] = 24
+
+
+class Surface(_Section):
+    """An HTTP surface. Without a certificate it listens on loopback only, unless a trusted proxy (its address) is named."""
+
+    listen: Address
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    trusted_proxy: str = ""
+
+
+class Console(Surface):
+    """The console."""
+
+    listen: Address = "127.0.0.1:8080"
+
+
+class Api(Surface):
+    """The JSON API."""
+
+    listen: Address = "127.0.0.1:8081"
+
+
+class Archive(_Section):
+    """Where calls and registrations are kept as Parquet (default `<data_dir>/archive`) and for how many days."""
+
+    folder: Path | None = None
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = 90
+
+
+class Paging(_Section):
+    """How the on-call person is reached (apprise URLs) and after how many minutes the next one is."""
+
+    urls: tuple[str, ...] = ()
+    escalate_minutes: Annotated[int, Field(ge=1, le=1440)] = 5
+
+
+class Metrics(_Section):
+    """Prometheus text of each role on 127.0.0.1 at `base_port` plus the role's place; 0 switches it off."""
+
+    base_port: Annotated[int, Field(ge=0, le=65_000)] = 9400
+
+
+class Log(_Section):
+    """`auto` is console on a terminal and JSON elsewhere."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(BaseSettings):
+    """Everything. `database_url` and `nats_url` empty: the engines that `ringfence up` starts inside `data_dir`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__", hide_input_in_errors=True)
+
+    data_dir: Path
+    database_url: Annotated[str, _url("postgresql", "postgres")] = ""
+    nats_url: Annotated[str, _url("nats", "tls")] = ""
+    nats_port: Annotated[int, Field(ge=1, le=65_535)] = 4222
+    roles: tuple[RoleName, ...] = ROLES
+    operator: Operator = Operator()
+    ingest: Ingest = Ingest()
+    detection: Detection = Detection()
+    enforcement: Enforcement = Enforcement()
+    console: Console = Console()
+    api: Api = Api()
+    archive: Archive = Archive()
+    paging: Paging = Paging()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # pydantic-settings names the arguments.
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        **_unread: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Variables win over the file (which arrives as keyword arguments); nothing else is read."""
+        return env_settings, init_settings
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets, ready files and the lock of the running installation."""
+        return self.data_dir / "run"
+
+    @property
+    def keys_dir(self) -> Path:
+        """The secrets."""
+        return key_folder(self.data_dir)
+
+    @property
+    def archive_dir(self) -> Path:
+        """The Parquet files."""
+        return self.archive.folder or self.data_dir / "archive"
+
+    @property
+    def bus_url(self) -> str:
+        """Where NATS is, embedded or not."""
+        return self.nats_url or f"nats://127.0.0.1:{self.nats_port}"
+
+    @property
+    def postgres_socket_dir(self) -> Path:
+        """Folder of the embedded PostgreSQL's socket."""
+        return self.run_dir / "postgres"
+
+    @property
+    def database(self) -> str:
+        """Where PostgreSQL is, embedded or not."""
+        return self.database_url or f"postgresql:///ringfence?user=ringfence&host={self.postgres_socket_dir}"
+
+    def resolved(self) -> Self:
+        """With the agent and the edge a new installation has, and every default path filled in."""
+        keys = self.keys_dir
+        agents = self.ingest.agents or (
+            Agent(name="kamailio-1", sources=("127.0.0.0/8", "::1/128"), key_file=keys / "agent-kamailio-1.key", trust="hlog"),
+        )
+        edges = self.enforcement.edges or (Edge(name="kamailio-1", rpc_url="http://127.0.0.1:5065/rpc"),)
+        filled = tuple(e.model_copy(update={"token_file": e.token_file or keys / f"edge-{e.name}.token"}) for e in edges)
+        return self.model_copy(
+            update={
+                "ingest": self.ingest.model_copy(update={"agents": agents}),
+                "enforcement": self.enforcement.model_copy(update={"edges": filled}),
+            }
+        )
+
+
+def default_data_dir() -> Path:
+    """`/var/lib/ringfence` for root; else `.run` beside the checkout, or below the current folder when installed otherwise."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/ringfence")
+    checkout = Path(__file__).resolve().parents[3]
+    return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / ".run"
+
+
+def load_settings(*, data_dir: Path | None = None, config: Path | None = None) -> Settings:
+    """Read file and variables. Arguments win over variables, variables over the file. OperatorError with one sentence."""
+    variables = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}  # noqa: TID251  # The one reader.
+    _refuse_unknown_variables(variables)
+    if config is None and variables.get("RINGFENCE_CONFIG"):
+        config = Path(variables["RINGFENCE_CONFIG"])
+    folder = data_dir or Path(variables.get(f"{PREFIX}DATA_DIR") or default_data_dir())
+    file = config or folder / "ringfence.toml"
+    content = _read_toml(file, required=config is not None)
+    try:
+        settings = Settings(**{"data_dir": folder, **content})
+    except (ValidationError, SettingsError) as error:
+        raise OperatorError(_sentence(error, file, variables), reason="bad_setting") from None
+    folder = data_dir or settings.data_dir
+    return settings.model_copy(update={"data_dir": folder.expanduser().absolute()}).resolved()
+
+
+def _read_toml(file: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise OperatorError(f"Settings file {file} does not exist.", reason="settings_missing") from None
+        return {}
+    except tomllib.TOMLDecodeError as error:
+        raise OperatorError(f"Settings file {file} is not TOML: {error}.", reason="settings_syntax") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(f"Settings file {file} cannot be read: {error}.", reason="settings_unreadable") from error
+
+
+def _refuse_unknown_variables(variables: Mapping[str, str]) -> None:
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for name in sorted(variables):
+        if name not in OTHER_VARIABLES and name.split("__")[0] not in known:
+            hint = _closest(name, [*known, *OTHER_VARIABLES])
+            raise OperatorError(f"Environment variable {name} is no setting{hint}; correct or unset it.", reason="unknown_setting")
+
+
+def _sentence(error: ValidationError | SettingsError, file: Path, variables: Mapping[str, str]) -> str:
+    """One sentence about the first mistake: which key, where it stands, what is wrong, what to do."""
+    if isinstance(error, SettingsError):
+        return f"An environment variable RINGFENCE_* holds a list or table that is not JSON: {error}."
+    first = error.errors(include_input=False, include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path)
+    place = _place(path, file, variables)
+    if first["type"] == "extra_forbidden":
+        return f"{key} in {place} is no setting{_closest(path[-1], _siblings(path))}; correct or remove it."
+    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"{key} in {place} is wrong: {message[:1].lower()}{message[1:]}."
+
+
+def _place(path: list[str], file: Path, variables: Mapping[str, str]) -> str:
+    for length in range(len(path), 0, -1):
+        name = PREFIX + "__".join(path[:length]).upper()
+        if name in variables:
+            return f"environment variable {name}"
+    return str(file)
+
+
+def _siblings(path: list[str]) -> list[str]:
+    """The keys that would have been possible where the unknown one stands."""
+    section: Any = Settings
+    for part in path[:-1]:
+        if part.isdecimal():
+            continue
+        annotation = section.model_fields[part].annotation
+        inner = next((kind for kind in get_args(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)), annotation)
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        section = inner
+    return list(section.model_fields)
+
+
+def _closest(word: str, words: list[str]) -> str:
+    found = difflib.get_close_matches(word, words, n=1)
+    return f" (did you mean {found[0]}?)" if found else ""
