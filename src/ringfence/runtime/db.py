@@ -101,10 +101,10 @@ def load_queries(package: str, file: str = "queries.sql") -> dict[str, LiteralSt
     return cast("dict[str, LiteralString]", dict(zip(names, bodies, strict=True)))
 
 
-def list_migrations() -> list[tuple[int, str, LiteralString]]:
+def list_migrations() -> list[tuple[int, str, str]]:
     """Version, name and SQL of every migration of this program, in order, without a gap."""
     found = sorted(
-        (int(match[1]), file.name.removesuffix(".sql"), cast("LiteralString", file.read_text("utf-8")))
+        (int(match[1]), file.name.removesuffix(".sql"), file.read_text("utf-8"))
         for file in (files("ringfence") / "migrations").iterdir()
         if (match := _MIGRATION.match(file.name)) is not None
     )
