@@ -12,10 +12,13 @@ from ringfence.base.errors import PeerError
 from ringfence.protocols import digest
 from ringfence.protocols.digest import Challenge, Credentials
 from ringfence.protocols.sip.fields import parameter, split_list, split_name_addr
+from ringfence.protocols.sip.uri import without_password
 
 MAX_EXPIRES = 2**31 - 1
 """RFC 3261 20.19 allows up to 2^32 - 1 seconds; larger values count as this one."""
 MAX_AGENT_CHARS = 256
+MAX_URI_CHARS = 1_024
+"""A longer URI is cut; its user and host stand at its start."""
 
 
 class Contact(NamedTuple):
@@ -67,7 +70,7 @@ class SipMessage(msgspec.Struct, frozen=True):
         for value in self._values("contact"):
             uri, parameters = split_name_addr(value)
             if uri:
-                found.append(Contact(uri, seconds(parameter(parameters, "expires"))))
+                found.append(Contact(_bounded(uri), seconds(parameter(parameters, "expires"))))
         return tuple(found)
 
     @property
@@ -127,11 +130,15 @@ class SipMessage(msgspec.Struct, frozen=True):
         return tuple(value for row in rows for value in split_list(row))
 
     def _uris(self, name: str) -> tuple[str, ...]:
-        return tuple(uri for value in self._values(name) if (uri := split_name_addr(value)[0]))
+        return tuple(_bounded(uri) for value in self._values(name) if (uri := split_name_addr(value)[0]))
 
     def _first(self, name: str) -> str:
         rows = self.headers.get(name)
         return rows[0] if rows else ""
+
+
+def _bounded(uri: str) -> str:
+    return without_password(uri[:MAX_URI_CHARS])
 
 
 def seconds(text: str) -> int | None:

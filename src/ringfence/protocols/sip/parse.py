@@ -12,7 +12,7 @@ import re
 from ringfence.base.errors import PeerError
 from ringfence.protocols.digest import Credentials, is_digest, parse_credentials
 from ringfence.protocols.sip.fields import parameter, split_name_addr
-from ringfence.protocols.sip.messages import SipMessage
+from ringfence.protocols.sip.messages import MAX_URI_CHARS, SipMessage
 from ringfence.protocols.sip.uri import without_password
 
 MAX_MESSAGE_BYTES = 65_535
@@ -22,10 +22,6 @@ MAX_HEADERS = 512
 MAX_METHOD_CHARS = 64
 MAX_IDENTIFIER_CHARS = 256
 """Call-ID, tags. A longer one becomes its first characters, `~` and a hash of the whole."""
-MAX_URI_CHARS = 1_024
-"""A longer URI is cut; its user and host stand at its start."""
-MAX_VALUE_CHARS = 4_096
-"""Of a kept header field of `headers`. Longer ones are cut."""
 MAX_CREDENTIALS = 4
 """Authorization rows that are read; one a realm is usual."""
 MAX_CSEQ = 2**32 - 1
@@ -66,9 +62,9 @@ _METHODS = frozenset(
 )
 # RFC 3261 25.1:  token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~" )
 _token = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+").fullmatch
-# RFC 3261 7.3.1: a line that starts with a blank continues the one before.
-_folds = re.compile(r"\r?\n[ \t]+").sub
 _line_ends = re.compile(r"\r?\n").split
+_empty_line = re.compile(r"\n\r?\n").split
+_BLANKS = frozenset(" \t")
 # Control characters other than tab, CR and LF become question marks: one pass, and no NUL reaches a database.
 _PRINTABLE = bytes(byte if (byte >= 32 and byte != 127) or byte in b"\t\r\n" else ord("?") for byte in range(256))
 
@@ -105,22 +101,20 @@ def parse(payload: bytes) -> SipMessage:
 
 
 def _head_lines(payload: bytes) -> list[str]:
-    """Start line and header fields, unfolded. The head ends at the first empty line, with CRLF or with LF alone, or with the datagram."""
+    """Start line and header fields, unfolded. The head ends at the first empty line, or with the datagram."""
     if payload[:1] in b"\r\n\0 \t":
         # RFC 3261 7.5: empty lines before the start line are ignored. Nothing but them (or zeros) is a keep-alive (RFC 5626 3.5.1).
         payload = payload.lstrip(b"\r\n\0 \t")
         if not payload:
             raise PeerError("A keep-alive, not a message.", reason="keep_alive")
-    end = payload.find(b"\n\r\n")
-    bare = payload.find(b"\n\n", 0, end if end >= 0 else len(payload))
-    if bare >= 0:
-        end = bare
-    head = (payload[:end] if end >= 0 else payload).rstrip(b"\r\n").translate(_PRINTABLE).decode("utf-8", "replace")
-    ends = head.count("\r\n")
-    if "\n " in head or "\n\t" in head or head.count("\n") != ends or head.count("\r") != ends:
-        lines = [line.replace("\r", " ") for line in _line_ends(_folds(" ", head))]
-    else:
-        lines = head.split("\r\n")
+    end = payload.find(b"\r\n\r\n")
+    head = (payload[:end] if end >= 0 else payload).translate(_PRINTABLE).decode("utf-8", "replace")
+    lines = head.split("\r\n")
+    ends = len(lines) - 1
+    if head.count("\n") != ends or head.count("\r") != ends:
+        # Line ends other than CRLF. The first empty line of any kind ends the head: a body must never be read as header fields.
+        head = _empty_line(head, 1)[0]
+        lines = [line.replace("\r", " ") for line in _line_ends(head)]
     if len(lines) > MAX_HEADERS:
         raise PeerError(f"The message has more than {MAX_HEADERS} header fields.", reason="too_many_headers")
     return lines
@@ -132,17 +126,27 @@ def _read_headers(lines: list[str]) -> dict[str, tuple[str, ...]]:
         spelling, colon, value = line.partition(":")
         name = NAMES.get(spelling, "")
         if name == "":
+            if line[:1] in _BLANKS:
+                return _read_headers(_unfolded(lines))
             name = NAMES.get(spelling.strip().lower())
         if name is None or not colon:
             continue
-        value = value.strip()
-        if len(value) > MAX_VALUE_CHARS:
-            value = value[:MAX_VALUE_CHARS]
         if name in headers:
-            headers[name] = (*headers[name], value)
+            headers[name] = (*headers[name], value.strip())
         else:
-            headers[name] = (value,)
+            headers[name] = (value.strip(),)
     return headers
+
+
+def _unfolded(lines: list[str]) -> list[str]:
+    """RFC 3261 7.3.1: a line that starts with a blank continues the one before."""
+    whole: list[list[str]] = []
+    for line in lines:
+        if whole and line[:1] in _BLANKS:
+            whole[-1].append(line.lstrip())
+        else:
+            whole.append([line])
+    return [" ".join(pieces) for pieces in whole if pieces != [""]]
 
 
 def _read_start_line(line: str) -> tuple[str, str, int]:
