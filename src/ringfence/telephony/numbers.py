@@ -89,7 +89,7 @@ def plan_for(country: str, area_codes: Sequence[str] = ()) -> DialPlan:
     """The plan of a country (two letters) and the operator's own area codes; OperatorError when there is no such country."""
     region = country.upper()
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region, None)
-    if metadata is None:
+    if metadata is None or metadata.general_desc is None:
         raise OperatorError(f"{country!r} is no country with a numbering plan; write two letters such as DE", reason="unknown_country")
     for code in area_codes:
         if not code.isascii() or not code.isdigit() or code.startswith("0") or len(code) > 6:
