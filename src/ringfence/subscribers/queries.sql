@@ -1,6 +1,10 @@
 -- lock_imports --
 -- One import at a time: two files at once would leave a mixture that nobody wrote.
-select pg_advisory_xact_lock(hashtext('subscribers.imports'));
+select pg_try_advisory_xact_lock(hashtext('subscribers.imports')) as locked;
+
+-- allow_an_hour --
+-- Eight million rows take minutes; the pool's limits are for pages.
+set local statement_timeout = '1h';
 
 -- create_incoming --
 create temporary table incoming (

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import BinaryIO, TypeVar
 
 from ringfence.base.clock import Clock, system_clock
-from ringfence.base.errors import NotFoundError, OperatorError
+from ringfence.base.errors import ConflictError, NotFoundError, OperatorError
 from ringfence.base.ids import keyed_hash, new_id, slot_of
 from ringfence.runtime.db import Database
 from ringfence.subscribers.model import Account, BadRow, Change, ImportReport, Network
@@ -48,7 +48,7 @@ class SubscribersService:
         tally = _Tally(strict=strict)
         async with self._db.transaction() as connection:
             store = SubscribersStore(connection)
-            await store.rows("lock_imports")
+            await self._begin(store)
             await store.run("create_incoming")
             rows = tally.good(read_accounts(source))
             while chunk := await asyncio.to_thread(self._keyed, rows):
@@ -78,7 +78,7 @@ class SubscribersService:
         tally.judge()
         async with self._db.transaction() as connection:
             store = SubscribersStore(connection)
-            await store.rows("lock_imports")
+            await self._begin(store)
             old = {network.prefix: network for network in await store.networks()}
             added = len(fresh.keys() - old.keys())
             changed = sum(old[prefix] != fresh[prefix] for prefix in fresh.keys() & old.keys())
@@ -169,6 +169,12 @@ class SubscribersService:
             chunk.append((row.line, row.account, key, slot_of(key), row.customer, row.segment and row.segment.value, row.channels,
                           row.since_ms, row.country, row.own_device, row.exempt_until_ms, row.sensitivity))  # fmt: skip
         return chunk
+
+    async def _begin(self, store: SubscribersStore) -> None:
+        row = await store.row("lock_imports")
+        if row is None or not row["locked"]:
+            raise ConflictError("another import is running; try again when it is done", reason="import_running")
+        await store.run("allow_an_hour")
 
     async def _merge(self, store: SubscribersStore, rows: int) -> tuple[int, int]:
         await store.run("number_incoming", size=CHUNK_ROWS)
