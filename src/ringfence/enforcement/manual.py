@@ -4,6 +4,8 @@ A person who touches more subjects than the limit needs a second one, whether by
 one after the other. Breaking the glass acts at once and leaves a mark for the review.
 """
 
+from typing import Literal
+
 import msgspec
 
 from ringfence.base.errors import ConflictError, OperatorError
@@ -15,16 +17,23 @@ from ringfence.enforcement.model import (
     MAX_BLOCK_MS,
     MAX_NAME_CHARACTERS,
     MAX_REASON_CHARACTERS,
+    MIN_RANGE_DIGITS,
     Block,
     BlockPlan,
     Proposal,
     Release,
     Scope,
+    normal_account,
+    normal_digits,
+    normal_network,
     normal_text,
     normal_value,
 )
 from ringfence.enforcement.policy import PROPOSAL_MS, Decision, PolicySettings, in_force, is_full
 from ringfence.enforcement.state import State
+
+WIDEST_EXEMPT = {4: 8, 6: 32}
+"""Prefix length of the widest network that can be exempt, by IP version."""
 
 
 def impose_by_hand(command: ImposeBlock, state: State, settings: PolicySettings, now_ms: int, *, fresh_id: str) -> Decision:
@@ -35,7 +44,7 @@ def impose_by_hand(command: ImposeBlock, state: State, settings: PolicySettings,
     value = normal_value(command.scope, command.value, command.destination_class)
     by = normal_person(command.by)
     reason = normal_text(command.reason, what="reason", limit=MAX_REASON_CHARACTERS)
-    _check_until(command.until_ms, now_ms)
+    check_until(command.until_ms, now_ms)
     may_be_blocked(command.scope, value, state, settings, now_ms)
     covering = in_force(command.scope, value, command.destination_class, state, now_ms)
     if covering is not None and covering.until_ms >= command.until_ms:
@@ -67,6 +76,26 @@ def normal_person(name: str) -> str:
     if ":" in by:
         raise OperatorError("a person's name holds no colon", reason="bad_name")
     return by
+
+
+def check_until(until_ms: int, now_ms: int) -> None:
+    """OperatorError unless it lies ahead, and not further than a year."""
+    if not now_ms < until_ms <= now_ms + MAX_BLOCK_MS:
+        raise OperatorError("the end must lie in the future and within 366 days", reason="bad_until")
+
+
+def normal_exemption(scope: Scope, value: str) -> tuple[Literal["account", "number", "source"], str]:
+    """Scope and value of an exemption; OperatorError for other scopes and for networks as wide as a provider."""
+    if scope is Scope.ACCOUNT:
+        return "account", normal_account(value)
+    if scope is Scope.NUMBER:
+        return "number", normal_digits(value, MIN_RANGE_DIGITS)
+    if scope is Scope.SOURCE:
+        network = normal_network(value)
+        if network.prefixlen < WIDEST_EXEMPT[network.version]:
+            raise OperatorError(f"{network} is too wide; exempt at most a /{WIDEST_EXEMPT[network.version]}", reason="network_too_wide")
+        return "source", str(network)
+    raise OperatorError("an exemption names an account, a number or a source", reason="bad_scope")
 
 
 def may_be_blocked(scope: Scope, value: str, state: State, settings: PolicySettings, now_ms: int) -> None:
@@ -120,11 +149,6 @@ def release_of(block: Block, by: str, now_ms: int) -> Release:
         at_ms=now_ms,
         by=by,
     )
-
-
-def _check_until(until_ms: int, now_ms: int) -> None:
-    if not now_ms < until_ms <= now_ms + MAX_BLOCK_MS:
-        raise OperatorError("the end must lie in the future and within 366 days", reason="bad_until")
 
 
 def _propose_mass(block: Block, touched: int, fresh_id: str) -> Decision:

@@ -113,6 +113,7 @@ class Exemption(msgspec.Struct, frozen=True, kw_only=True):
     created_ms: int
     ended_ms: int = 0
     ended_by: str = ""
+    ended_reason: str = ""
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,12 +5,13 @@ that no invariant forbids and that is not in force already. Then the grace, the 
 becomes a proposal, so that a person sees it; what nobody may do is refused with its reason.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ringfence.base.errors import OperatorError
 from ringfence.base.ids import derived_id
 from ringfence.enforcement import breaker as breakers
-from ringfence.enforcement.invariants import Guard, Objection, exempt_account, is_shared, objection
+from ringfence.enforcement.invariants import Guard, Objection, exempt_account, guard_for, is_shared, objection
 from ringfence.enforcement.ladder import Ladder, Step
 from ringfence.enforcement.model import (
     DAY_MS,
@@ -29,6 +30,8 @@ from ringfence.enforcement.model import (
     normal_value,
 )
 from ringfence.enforcement.state import NUMBER_SCOPES, State
+from ringfence.telephony.emergency import emergency_calls
+from ringfence.telephony.numbers import plan_for
 from ringfence.telephony.suspicion import Suspicion
 
 GRACE_MS = DAY_MS
@@ -52,6 +55,19 @@ class PolicySettings:
 
     guard: Guard
     ladder: Ladder
+
+
+def settings_for(*, country: str, area_codes: Sequence[str], emergency: Sequence[str], first_ms: int, second_ms: int) -> PolicySettings:
+    """Settings of an operator in a country (two letters); OperatorError when country or emergency list are impossible."""
+    plan = plan_for(country, area_codes)
+    calls = emergency_calls(
+        plan.country_code,
+        plan.area_codes,
+        emergency,
+        national_prefix=plan.national_prefix,
+        international_prefixes=plan.international_prefixes,
+    )
+    return PolicySettings(guard=guard_for(calls), ladder=Ladder(first_ms=first_ms, second_ms=second_ms))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

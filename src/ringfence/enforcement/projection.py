@@ -1,8 +1,8 @@
 """From active blocks to the exact tables of an edge: which key holds which value at which instant.
 
 Several blocks may meet in one key; the edge holds the strongest, and when that one ends, the next. `EdgeTable` keeps this up to date change
-by change and by time; `project` is the same in one go, for comparison. Nothing here talks to an edge or reads a clock: a block past its time
-is in no projection, whatever its state in the record says.
+by change and by time; `project` is the same in one go, for comparison. Nothing here talks to an edge or reads a clock: a block past its
+time is in no projection, whatever its state in the record says.
 """
 
 import hashlib

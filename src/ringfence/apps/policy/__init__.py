@@ -1,0 +1,1 @@
+"""The process that turns suspicions and commands into blocks."""
