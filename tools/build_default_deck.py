@@ -223,12 +223,8 @@ def country_rows(region: str, calling_code: str, main: bool, fixed: float, mobil
     metadata = PhoneMetadata.metadata_for_region(region, None)
     assert metadata is not None
     found = kinds_of(metadata, NANP_DEPTH if calling_code == "1" else DEPTH)
-    leads = None
-    if not main and metadata.leading_digits:
-        leads = re.compile(metadata.leading_digits)
     rows = {prefix: priced(kinds, fixed, mobile) for prefix, kinds in found.items()}
     if not main:
-        rows = {prefix: row for prefix, row in rows.items() if leads is None or leads.match(prefix)}
         # A country inside another's code has its own numbers only; premium and freephone are shared with the main one.
         rows = {prefix: row for prefix, row in rows.items() if row[0] in ("fixed", "mobile")}
     if main:
