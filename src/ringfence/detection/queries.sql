@@ -1,0 +1,115 @@
+-- add_step --
+-- Every message of an episode once, whatever is delivered again.
+insert into detection.alert_steps (alert_id, step, state, severity, score, cost_micro, reason, evidence, occurred_at)
+values (%(alert_id)s, %(step)s, %(state)s, %(severity)s, %(score)s, %(cost_micro)s, %(reason)s, %(evidence)s::jsonb,
+    ringfence.at(%(at_ms)s))
+on conflict (alert_id, step) do nothing returning step;
+
+-- put_alert --
+-- The highest step counts, whatever order they arrive in; the earliest time seen is when it opened.
+insert into detection.alerts as a (alert_id, step, state, rule, rule_version, severity, subject_kind, subject_value, account, score,
+    cost_micro, reason, evidence, opened_at, changed_at, closed_at)
+values (%(alert_id)s, %(step)s, %(state)s, %(rule)s, %(rule_version)s, %(severity)s, %(subject_kind)s, %(subject_value)s, %(account)s,
+    %(score)s, %(cost_micro)s, %(reason)s, %(evidence)s::jsonb, ringfence.at(%(at_ms)s), ringfence.at(%(at_ms)s),
+    case when %(state)s = 'close' then ringfence.at(%(at_ms)s) end)
+on conflict (alert_id) do update set
+    opened_at = least(a.opened_at, excluded.opened_at),
+    step = greatest(a.step, excluded.step),
+    state = case when excluded.step > a.step then excluded.state else a.state end,
+    severity = case when excluded.step > a.step then excluded.severity else a.severity end,
+    score = case when excluded.step > a.step then excluded.score else a.score end,
+    cost_micro = case when excluded.step > a.step then excluded.cost_micro else a.cost_micro end,
+    reason = case when excluded.step > a.step then excluded.reason else a.reason end,
+    evidence = case when excluded.step > a.step then excluded.evidence else a.evidence end,
+    changed_at = case when excluded.step > a.step then excluded.changed_at else a.changed_at end,
+    closed_at = case when excluded.step > a.step then excluded.closed_at else a.closed_at end;
+
+-- find_alert --
+select alert_id, step, state, rule, rule_version, severity, subject_kind, subject_value, account, score, cost_micro, reason,
+    evidence::text as evidence, ringfence.ms(opened_at) as opened_ms, ringfence.ms(changed_at) as changed_ms,
+    ringfence.ms(closed_at) as closed_ms, ringfence.ms(acknowledged_at) as acknowledged_ms,
+    coalesce(acknowledged_by, '') as acknowledged_by, coalesce(feedback, '') as feedback, ringfence.ms(feedback_at) as feedback_ms,
+    coalesce(feedback_by, '') as feedback_by, feedback_note
+from detection.alerts where alert_id = %(alert_id)s;
+
+-- list_alerts --
+-- Newest first; an empty filter matches everything; `running` leaves out closed episodes.
+select alert_id, step, state, rule, rule_version, severity, subject_kind, subject_value, account, score, cost_micro, reason,
+    evidence::text as evidence, ringfence.ms(opened_at) as opened_ms, ringfence.ms(changed_at) as changed_ms,
+    ringfence.ms(closed_at) as closed_ms, ringfence.ms(acknowledged_at) as acknowledged_ms,
+    coalesce(acknowledged_by, '') as acknowledged_by, coalesce(feedback, '') as feedback, ringfence.ms(feedback_at) as feedback_ms,
+    coalesce(feedback_by, '') as feedback_by, feedback_note
+from detection.alerts
+where (%(state)s = '' or state = %(state)s)
+  and (not %(running)s or state <> 'close')
+  and (not %(unacknowledged)s or acknowledged_at is null)
+  and (%(rule)s = '' or rule = %(rule)s)
+  and (%(severity)s = '' or severity = %(severity)s)
+  and (%(account)s = '' or account = %(account)s)
+  and (%(since_ms)s::bigint = 0 or opened_at >= ringfence.at(%(since_ms)s))
+  and (%(before_ms)s::bigint = 0 or (opened_at, alert_id) < (ringfence.at(%(before_ms)s), %(before_id)s))
+order by opened_at desc, alert_id desc limit %(limit)s;
+
+-- list_steps --
+select step, state, severity, score, cost_micro, reason, evidence::text as evidence, ringfence.ms(occurred_at) as at_ms
+from detection.alert_steps where alert_id = %(alert_id)s order by step limit 1000;
+
+-- acknowledge --
+-- The first person counts.
+update detection.alerts set acknowledged_at = ringfence.at(%(now_ms)s), acknowledged_by = %(by)s
+where alert_id = %(alert_id)s and acknowledged_at is null returning alert_id;
+
+-- give_feedback --
+update detection.alerts set feedback = %(feedback)s, feedback_at = ringfence.at(%(now_ms)s), feedback_by = %(by)s, feedback_note = %(note)s
+where alert_id = %(alert_id)s returning alert_id;
+
+-- lock_versions --
+select pg_advisory_xact_lock(hashtext('detection.versions'));
+
+-- add_rule_set --
+insert into detection.rule_sets (version, toml, note, author, saved_at)
+select coalesce(max(version), 0) + 1, %(toml)s, %(note)s, %(by)s, ringfence.at(%(now_ms)s) from detection.rule_sets returning version;
+
+-- activate_rule_set --
+update detection.rule_sets set activated_at = ringfence.at(%(now_ms)s), activated_by = %(by)s where version = %(version)s returning version;
+
+-- list_rule_sets --
+select version, note, author, ringfence.ms(saved_at) as saved_ms, ringfence.ms(activated_at) as activated_ms,
+    coalesce(activated_by, '') as activated_by, activated_at is not null and activated_at = max(activated_at) over () as active
+from detection.rule_sets order by version desc limit 200;
+
+-- find_rule_set --
+select version, toml, note, author, ringfence.ms(saved_at) as saved_ms, ringfence.ms(activated_at) as activated_ms,
+    coalesce(activated_by, '') as activated_by
+from detection.rule_sets where version = %(version)s;
+
+-- active_rule_set --
+select version, toml from detection.rule_sets where activated_at is not null order by activated_at desc, version desc limit 1;
+
+-- add_rate_deck --
+insert into detection.rate_decks (version, csv, prefixes, author, saved_at)
+select coalesce(max(version), 0) + 1, %(csv)s, %(prefixes)s, %(by)s, ringfence.at(%(now_ms)s) from detection.rate_decks returning version;
+
+-- list_rate_decks --
+select version, prefixes, author, ringfence.ms(saved_at) as saved_ms from detection.rate_decks order by version desc limit 200;
+
+-- newest_rate_deck --
+select version, csv, prefixes, author, ringfence.ms(saved_at) as saved_ms from detection.rate_decks order by version desc limit 1;
+
+-- put_holidays --
+-- Nothing comes back when these were the holidays already.
+insert into detection.holidays as h (days, time_zone) values (%(days)s::date[], %(time_zone)s)
+on conflict (only_row) do update set days = excluded.days, time_zone = excluded.time_zone
+where (h.days, h.time_zone) is distinct from (excluded.days, excluded.time_zone) returning only_row;
+
+-- read_holidays --
+select array(select to_char(day, 'YYYY-MM-DD') from unnest(days) day) as days, time_zone from detection.holidays;
+
+-- add_to_outbox --
+insert into detection.outbox (kind, version, written_at) values (%(kind)s, %(version)s, ringfence.at(%(now_ms)s));
+
+-- read_outbox --
+select entry_id, kind, version from detection.outbox order by entry_id limit %(limit)s;
+
+-- settle_outbox --
+delete from detection.outbox where entry_id = any(%(entries)s::bigint[]);
