@@ -97,7 +97,7 @@ class Bus:
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._up = asyncio.Event()
         self._mailboxes: set[Mailbox] = set()
-        self._connecting: asyncio.Timeout | None = None
+        self._connecting = True
 
     @classmethod
     async def connect(cls, url: str, *, user: str, password: Secret, name: str) -> "Bus":
@@ -107,7 +107,7 @@ class Bus:
         """
         bus = cls(Client())
         try:
-            async with asyncio.timeout(CONNECT_SECONDS) as bus._connecting:
+            async with asyncio.timeout(CONNECT_SECONDS):
                 await bus._client.connect(
                     url,
                     user=user or None,
@@ -132,7 +132,7 @@ class Bus:
                     reason="nats_password",
                 ) from error
             raise UnavailableError(f"NATS cannot be reached: {cause}.", reason="nats_down") from error
-        bus._connecting = None
+        bus._connecting = False
         bus._up.set()
         return bus
 
@@ -451,9 +451,9 @@ class Bus:
         self._lose()
 
     async def _on_error(self, error: Exception) -> None:
-        if self._connecting is not None:
-            if "Authorization" in str(error):  # Another attempt in a quarter of a second would be refused as well.
-                self._connecting.reschedule(0)
+        if self._connecting:
+            if "Authorization" in str(error):
+                raise error  # Another attempt in a quarter of a second would be refused as well.
         elif not isinstance(error, OSError | nats.errors.UnexpectedEOF):
             _log.warning("bus_error", error=str(error) or type(error).__name__)
 

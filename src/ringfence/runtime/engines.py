@@ -71,7 +71,7 @@ class Engines:
         """Start what is embedded, wait until it answers, prepare it; the migrations that ran."""
         settings = self._settings
         await end_leftovers(settings.run_dir)
-        owner = _engine_user(settings.data_dir) if not (settings.database_url and settings.nats_url) else None
+        owner = engine_user(settings.data_dir) if not (settings.database_url and settings.nats_url) else None
         if not settings.nats_url:
             command = nats_server.prepare(settings, binary=self._nats_binary(owner), owner=owner)
             self._nats = await Child.start(command)
@@ -131,7 +131,7 @@ class Engines:
         return target
 
 
-def _engine_user(data_dir: Path) -> pwd.struct_passwd | None:
+def engine_user(data_dir: Path) -> pwd.struct_passwd | None:
     """As root: the unprivileged user the engines run as, made on the first start. As anybody else: None, ourselves."""
     if os.geteuid() != 0:
         return None
@@ -155,5 +155,5 @@ def _engine_user(data_dir: Path) -> pwd.struct_passwd | None:
         raise OperatorError(
             f"PostgreSQL does not run as root and the user {ENGINE_USER} could not be made; make it with"
             f" `useradd --system {ENGINE_USER}`, or run Ringfence as an ordinary user.",
-            reason="no_engine_user",
+            reason="noengine_user",
         ) from error

@@ -1,0 +1,1 @@
+"""What tests share: real engines on private ports and in temporary folders. No fake of our own code."""
