@@ -185,11 +185,7 @@ def _read(text: str) -> dict[str, str]:
         key = name.lower()
         if key in read:
             raise PeerError("A Digest parameter is given twice.", reason="digest_repeated")
-        if key == "response":
-            # Not even a moment longer than the reading of this list.
-            read[key] = ""
-        else:
-            read[key] = bare or (_quoted_pair(r"\1", quoted) if "\\" in quoted else quoted)
+        read[key] = bare or (_quoted_pair(r"\1", quoted) if "\\" in quoted else quoted)
     return read
 
 

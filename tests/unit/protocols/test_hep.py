@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 
@@ -165,6 +166,16 @@ def test_every_malformation_has_its_reason(datagram: bytes, reason: str) -> None
     if len(datagram) > 65_535:
         assert reason == "oversized"
     assert refusal(datagram) == reason
+
+
+def test_a_zip_bomb_is_not_unpacked() -> None:
+    bomb = packet_of({15: None, 16: zlib.compress(bytes(50_000_000))})
+    tracemalloc.start()
+    try:
+        assert refusal(bomb) == "payload_too_large"
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("cut", range(len(packet_of())))
