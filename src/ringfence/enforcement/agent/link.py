@@ -58,6 +58,9 @@ class _Work:
     rest: deque[Place] = field(default_factory=deque)
     some: asyncio.Event = field(default_factory=asyncio.Event)
     under_way: int = 0
+    rest_under_way: int = 0
+    drained: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when nothing of the rest waits for an answer."""
 
     @property
     def waiting(self) -> int:
@@ -77,7 +80,9 @@ class EdgeLink:
         """Places that moved since the dump under way was asked for."""
         self._failures: dict[Place, str] = {}
         self._next_table = 0
-        self._clean_tables = 0
+        self._looked_again = False
+        self._clean: set[str] = set()
+        """Tables that held what they should when they were last compared."""
         self._seen_epoch: int | None = None
         self._report = EdgeReport(edge=edge.name, at_ms=0, reachable=False, message="not connected yet")
         self.changed = asyncio.Event()
@@ -138,6 +143,7 @@ class EdgeLink:
 
     async def _look_after(self, rpc: EdgeRpc) -> None:
         """Fill or compare at once, then poll the epoch and compare table by table."""
+        self._work.rest.clear()  # Left over from another connection; filling or comparing finds it again.
         epoch = await self._epoch(rpc)
         version = await rpc.get(META, "version")
         self._reachable("" if version is None else str(version)[:40])
@@ -145,8 +151,11 @@ class EdgeLink:
             await self._fill(rpc)
         else:
             self._seen_epoch = epoch
-            for _ in TABLES:  # What changed while nobody was connected.
+            self._clean.clear()
+            for _ in range(2 * len(TABLES)):  # What changed while nobody was connected; a table that differed is looked at twice.
                 await self._compare(rpc)
+                if len(self._clean) == len(TABLES):
+                    break
         while True:
             await asyncio.sleep(min(POLL_SECONDS, CHECK_SECONDS))
             epoch = await self._epoch(rpc)
@@ -154,7 +163,9 @@ class EdgeLink:
                 await self._fill(rpc)
                 continue
             if epoch != self._seen_epoch:
-                self._seen_epoch, self._clean_tables = epoch, 0  # Another connector filled it: look at all of it again.
+                self._seen_epoch = epoch  # Another connector filled it: look at all of it again.
+                self._clean.clear()
+                self._change(agrees=False)
             await self._compare(rpc)
 
     async def _epoch(self, rpc: EdgeRpc) -> int | None:
@@ -169,21 +180,22 @@ class EdgeLink:
         _log.info("edge_fill", edge=self.edge.name, keys=len(places))
         self._failures.clear()
         self._work.rest = deque(places)
+        self._work.drained.clear()
         self._work.some.set()
-        while self._work.waiting:
-            await asyncio.sleep(0.01)
+        if places:
+            await self._work.drained.wait()
         epoch = self._clock() // 1000
         await rpc.set_number(META, "epoch", epoch)
         self._seen_epoch = epoch
         _log.info("edge_filled", edge=self.edge.name, keys=len(places), failed=len(self._failures))
-        self._change(refills=self._report.refills + 1, agrees=not self._failures, last_full_check_ms=self._clock())
+        self._clean = set(TABLES)
+        self._change(refills=self._report.refills + 1, agrees=True, last_full_check_ms=self._clock())
 
     # -- sending -------------------------------------------------------------------------------------------------------------------
 
     async def _send(self, rpc: EdgeRpc) -> None:
         """Send what waits, fresh changes first, with a full window and never more."""
         work = self._work
-        work.under_way = 0
         room = asyncio.Semaphore(WINDOW)
         while True:
             while not work.fresh and not work.rest:
@@ -195,6 +207,7 @@ class EdgeLink:
                 since: float | None = work.fresh.pop(place)
             elif work.rest:
                 place, since = work.rest.popleft(), None
+                work.rest_under_way += 1
             else:
                 room.release()
                 continue
@@ -216,7 +229,7 @@ class EdgeLink:
     ) -> Callable[[asyncio.Future[msgspec.Raw]], None]:
         def answered(future: asyncio.Future[msgspec.Raw]) -> None:
             room.release()
-            self._work.under_way -= 1
+            self._settle(is_rest=since is None)
             error = None if future.cancelled() else future.exception()
             if rpc.lost.done() and (future.cancelled() or error is not None):
                 self._work.fresh.setdefault(place, since if since is not None else monotonic_seconds())
@@ -232,6 +245,14 @@ class EdgeLink:
 
         return answered
 
+    def _settle(self, *, is_rest: bool) -> None:
+        work = self._work
+        work.under_way -= 1
+        if is_rest:
+            work.rest_under_way -= 1
+            if not work.rest and not work.rest_under_way:
+                work.drained.set()
+
     def _took(self, seconds: float) -> None:
         _latency.labels(self.edge.name).observe(seconds)
         self._report = msgspec.structs.replace(self._report, last_change_latency_ms=round(seconds * 1000, 3))
@@ -241,7 +262,6 @@ class EdgeLink:
     async def _compare(self, rpc: EdgeRpc) -> None:
         """Dump the next table and repair what differs."""
         table = TABLES[self._next_table]
-        self._next_table = (self._next_table + 1) % len(TABLES)
         self._touched = {*self._work.fresh, *self._work.rest}
         try:
             dump = await rpc.dump(table)
@@ -249,7 +269,8 @@ class EdgeLink:
             if rpc.lost.done():
                 raise
             self._change(agrees=False, message=f"{table}: {error}")
-            self._clean_tables = 0
+            self._clean.discard(table)
+            self._turn(again=False)
             return
         now_ms = self._clock()
         wanted = self._table.of_table(table)
@@ -273,10 +294,20 @@ class EdgeLink:
             _log.warning("edge_repaired", edge=self.edge.name, table=table, differences=different)
         # A refused key has its turn here: it agrees now, or it was sent again.
         self._failures = {place: words for place, words in self._failures.items() if place.table != table}
-        self._clean_tables = 0 if different else self._clean_tables + 1
-        self._change(agrees=self._report.agrees if not different else False, message="", repaired=self._report.repaired + different)
-        if self._clean_tables >= len(TABLES):
-            self._change(agrees=True)
+        if different:
+            self._clean.discard(table)
+        else:
+            self._clean.add(table)
+        self._change(agrees=len(self._clean) == len(TABLES), message="", repaired=self._report.repaired + different)
+        self._turn(again=bool(different))
+
+    def _turn(self, *, again: bool) -> None:
+        """On to the next table; one that differed is looked at once more first."""
+        if again and not self._looked_again:
+            self._looked_again = True
+            return
+        self._looked_again = False
+        self._next_table = (self._next_table + 1) % len(TABLES)
         if self._next_table == 0:
             self._change(last_full_check_ms=self._clock())
 
@@ -294,7 +325,6 @@ class EdgeLink:
         if self._report.unreachable_since_ms == 0:
             _log.warning("edge_unreachable", edge=self.edge.name, error=message)
         since_ms = self._report.unreachable_since_ms or self._clock()
-        self._clean_tables = 0
         self._change(reachable=False, agrees=False, unreachable_since_ms=since_ms, message=message)
 
     def _change(self, **fields: object) -> None:
