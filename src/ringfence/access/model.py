@@ -245,13 +245,23 @@ class OnCallPerson:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """An alert that the on-call line is being told about."""
+    """An alert, or a happening with an id of its own, that the on-call line is being told about."""
 
     alert_id: str
     message: str
+    everyone: bool
+    """Tell the whole line at once, and only once."""
     opened_ms: int
     paged: int
     """People told so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuePage:
+    """A page and who is to be told now: one person, or the whole line. Nobody is left when `contacts` is empty."""
+
+    page: Page
+    contacts: tuple[OnCallPerson, ...]
 
 
 class SignInRefused(errors.ForbiddenError):

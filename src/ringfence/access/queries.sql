@@ -156,6 +156,15 @@ values (%(entry_id)s, ringfence.at(%(at_ms)s), %(actor)s, %(action)s, %(subject)
 -- move_audit_head --
 update access.audit_head set entry_id = %(entry_id)s, digest = %(digest)s;
 
+-- claim_source --
+-- Nothing comes back when the entry was made before.
+insert into access.audit_sources (source, recorded_at) values (%(source)s, ringfence.at(%(now_ms)s))
+on conflict (source) do nothing returning source;
+
+-- sweep_sources --
+delete from access.audit_sources where source in (
+    select source from access.audit_sources where recorded_at <= ringfence.at(%(before_ms)s) limit 100 for update skip locked);
+
 -- read_audit_head --
 select entry_id, digest from access.audit_head;
 
@@ -189,13 +198,13 @@ select %(position)s, user_id, %(contact)s from access.users where name = %(name)
 
 -- open_page --
 -- Once per alert, however often it is announced.
-insert into access.pages (alert_id, message, opened_at, next_at)
-values (%(alert_id)s, %(message)s, ringfence.at(%(now_ms)s), ringfence.at(%(now_ms)s))
+insert into access.pages (alert_id, message, everyone, opened_at, next_at)
+values (%(alert_id)s, %(message)s, %(everyone)s, ringfence.at(%(now_ms)s), ringfence.at(%(now_ms)s))
 on conflict (alert_id) do nothing returning alert_id;
 
 -- due_pages --
-select alert_id, message, ringfence.ms(opened_at) as opened_ms, paged from access.pages
-where ended_at is null and next_at <= ringfence.at(%(now_ms)s) order by next_at limit 20;
+select alert_id, message, everyone, ringfence.ms(opened_at) as opened_ms, paged from access.pages
+where ended_at is null and next_at <= ringfence.at(%(now_ms)s) order by next_at limit 500;
 
 -- move_page --
 -- After the message left: a crash in between tells the same person twice, never nobody.
@@ -205,6 +214,11 @@ where alert_id = %(alert_id)s and ended_at is null and paged = %(paged)s returni
 -- end_page --
 update access.pages set ended_at = ringfence.at(%(now_ms)s), ended_by = %(by)s
 where alert_id = %(alert_id)s and ended_at is null returning paged;
+
+-- end_pages --
+-- Every page whose id begins so.
+update access.pages set ended_at = ringfence.at(%(now_ms)s), ended_by = %(by)s
+where starts_with(alert_id, %(beginning)s) and ended_at is null;
 
 -- sweep_pages --
 delete from access.pages where ended_at <= ringfence.at(%(before_ms)s);

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import pyotp
 
-from ringfence.access import passwords, throttle, totp
+from ringfence.access import paging, passwords, throttle, totp
 from ringfence.access.audit import GENESIS, MAX_DETAIL_BYTES, MAX_FIELD_CHARACTERS, canonical_detail, link
 from ringfence.access.model import (
     ROLE_PERMISSIONS,
@@ -20,6 +20,7 @@ from ringfence.access.model import (
     ApiToken,
     AuditEntry,
     ChainReport,
+    DuePage,
     IssuedToken,
     OnCallPerson,
     OneTimePassword,
@@ -49,6 +50,10 @@ USED_STEP_MS = 60_000
 """The last use of an API token is written once a minute, not at each request."""
 
 PAGES_KEPT_MS = 30 * 86_400_000
+SOURCES_KEPT_MS = 30 * 86_400_000
+"""Longer than any stream keeps a message."""
+
+MAX_PAGE_CHARACTERS = 2_000
 
 MAX_SEEN = 10_000
 """Sessions that go on in this process while PostgreSQL is down."""
@@ -296,6 +301,19 @@ class AccessService:
         async with self._db.transaction() as connection:
             return await self._record(AccessStore(connection), actor, action, subject, detail)
 
+    async def audit_once(
+        self, source: str, actor: str, action: str, subject: str, detail: Mapping[str, str | int | bool] | None = None
+    ) -> bool:
+        """Append what a message says; False when `source` (the message's id) was recorded within the last 30 days."""
+        async with self._db.transaction() as connection:
+            store = AccessStore(connection)
+            now = self._clock()
+            if await store.row("claim_source", source=source, now_ms=now) is None:
+                return False
+            await store.run("sweep_sources", before_ms=now - SOURCES_KEPT_MS)
+            await self._record(store, actor, action, subject, detail)
+            return True
+
     async def audit_entries(
         self, actor: Actor, *, before: int = 0, by: str = "", action: str = "", subject: str = "", limit: int = 100
     ) -> tuple[AuditEntry, ...]:
@@ -342,21 +360,27 @@ class AccessService:
                     raise NotFoundError(f"there is no user {name[:63]!r} who could be on call; add the user first", reason="no_user")
             await self._record(store, actor.name, "set_on_call", "on_call", {"line": ", ".join(name for name, _ in line)})
 
-    async def open_page(self, alert_id: str, message: str) -> bool:
-        """Begin to page for an alert; False when that was begun before."""
+    async def open_page(self, alert_id: str, message: str, *, everyone: bool = False) -> bool:
+        """Begin to page for an alert; False when that was begun before. `everyone`: the whole line at once, and only once."""
         async with self._db.transaction() as connection:
-            row = await AccessStore(connection).row("open_page", alert_id=alert_id, message=message[:2_000], now_ms=self._clock())
+            row = await AccessStore(connection).row(
+                "open_page", alert_id=alert_id, message=message[:MAX_PAGE_CHARACTERS], everyone=everyone, now_ms=self._clock()
+            )
             return row is not None
 
-    async def due_pages(self) -> tuple[Page, ...]:
-        """Pages whose next person is to be told now, 20 at the most."""
+    async def due_pages(self, line: Sequence[OnCallPerson]) -> tuple[DuePage, ...]:
+        """Pages that are due now, 500 at the most, each with whom to tell of this line."""
         async with self._db.transaction() as connection:
-            return tuple(Page(**row) for row in await AccessStore(connection).rows("due_pages", now_ms=self._clock()))
+            pages = [Page(**row) for row in await AccessStore(connection).rows("due_pages", now_ms=self._clock())]
+        return tuple(
+            DuePage(page=page, contacts=tuple(line) if page.everyone else paging.next_contacts(line, page.paged)) for page in pages
+        )
 
-    async def note_paged(self, page: Page, *, next_ms: int) -> None:
-        """One more person was told; the next one is due at `next_ms`. Nothing happens when it was acknowledged meanwhile."""
+    async def note_paged(self, page: Page, *, delivered: bool, escalate_ms: int) -> None:
+        """One more person was told, or could not be; nothing happens when the page was ended meanwhile."""
+        due = paging.next_ms(self._clock(), delivered=delivered, escalate_ms=escalate_ms)
         async with self._db.transaction() as connection:
-            await AccessStore(connection).row("move_page", alert_id=page.alert_id, paged=page.paged, next_ms=next_ms)
+            await AccessStore(connection).row("move_page", alert_id=page.alert_id, paged=page.paged, next_ms=due)
 
     async def end_page(self, alert_id: str, by: str) -> bool:
         """Stop paging for an alert: acknowledged, closed, or told to everybody. False when nothing was running."""
@@ -365,6 +389,11 @@ class AccessService:
             now = self._clock()
             await store.run("sweep_pages", before_ms=now - PAGES_KEPT_MS)
             return await store.row("end_page", alert_id=alert_id, by=by, now_ms=now) is not None
+
+    async def end_pages(self, beginning: str, by: str) -> None:
+        """Stop every page whose id begins so."""
+        async with self._db.transaction() as connection:
+            await AccessStore(connection).run("end_pages", beginning=beginning, by=by, now_ms=self._clock())
 
     # Inside
 

@@ -4,17 +4,19 @@ The worker copies alerts here from the stream; a verdict never waits for this co
 written with an outbox entry in the same transaction, and takes effect where the worker's control record stands in the log.
 """
 
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum, unique
+from importlib.resources import files
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from ringfence.base.clock import Clock, system_clock
 from ringfence.base.errors import ConflictError, NotFoundError, OperatorError, PeerError
+from ringfence.detection.public_holidays import public_holidays
+from ringfence.detection.rules import read_rules
 from ringfence.detection.store import DetectionStore, Row
 from ringfence.runtime.db import Database
 from ringfence.telephony.control import HolidaysChanged, RatesChanged, RuleSetChanged
@@ -22,11 +24,8 @@ from ringfence.telephony.rates import read_deck
 
 MAX_PAGE = 500
 MAX_NOTE_CHARACTERS = 1_000
-MAX_RULES_BYTES = 256 * 1024
 MAX_DECK_BYTES = 6 * 1024 * 1024
 """A deck is one message of the log, which takes 8 MiB."""
-
-MAX_HOLIDAYS = 500
 
 
 @unique
@@ -263,7 +262,7 @@ class DetectionService:
 
     async def ensure_first_rules(self, toml: str, by: str) -> bool:
         """Save and activate the first rule set of a new installation; False when there is one already."""
-        _check_rules(toml)
+        read_rules(toml)
         async with self._db.transaction() as connection:
             store = DetectionStore(connection)
             await store.rows("lock_versions")
@@ -275,7 +274,7 @@ class DetectionService:
 
     async def save_rules(self, toml: str, by: str, note: str) -> int:
         """Keep a rule set as a new version; it does nothing until it is activated. The version."""
-        _check_rules(toml)
+        read_rules(toml)
         if len(note) > MAX_NOTE_CHARACTERS or not note.isprintable():
             raise OperatorError(f"a note has {MAX_NOTE_CHARACTERS} printable characters at the most", reason="bad_note")
         async with self._db.transaction() as connection:
@@ -326,13 +325,13 @@ class DetectionService:
         async with self._db.transaction() as connection:
             return tuple(RateDeckVersion(**row) for row in await DetectionStore(connection).rows("list_rate_decks"))
 
-    async def set_holidays(self, days: frozenset[date], time_zone: str) -> bool:
-        """The public holidays on which limits are stricter, and the zone they are meant in; whether that changed."""
-        if len(days) > MAX_HOLIDAYS:
-            raise OperatorError(f"{MAX_HOLIDAYS} holidays at the most; leave out past years", reason="too_many_holidays")
+    async def ensure_holidays(self, country: str, region: str, time_zone: str) -> bool:
+        """Keep the public holidays of last year, this one and the next, meant in `time_zone`; whether that changed anything."""
+        year = datetime.fromtimestamp(self._clock() / 1000, ZoneInfo(time_zone)).year
+        days = [date.fromisoformat(day) for day in public_holidays(country, region, (year - 1, year, year + 1))]
         async with self._db.transaction() as connection:
             store = DetectionStore(connection)
-            if await store.row("put_holidays", days=sorted(days), time_zone=time_zone) is None:
+            if await store.row("put_holidays", days=days, time_zone=time_zone) is None:
                 return False
             await store.run("add_to_outbox", kind="holidays", version=0, now_ms=self._clock())
             return True
@@ -377,6 +376,11 @@ class DetectionService:
         await store.run("add_to_outbox", kind="rules", version=version, now_ms=self._clock())
 
 
+def built_in_rules() -> str:
+    """The rule set of a new installation, as TOML."""
+    return (files("ringfence.detection") / "rules" / "default.toml").read_text("utf-8")
+
+
 def cursor_of(alert: AlertRecord) -> str:
     """Where the next page begins after this alert."""
     return f"{alert.opened_ms}:{alert.alert_id}"
@@ -408,12 +412,3 @@ def _split(cursor: str) -> tuple[int, str]:
     if not colon or not (time.isascii() and time.isdigit() and len(time) <= 15) or not name.isprintable():
         raise OperatorError("this page does not exist; start at the first one", reason="bad_cursor")
     return int(time), name
-
-
-def _check_rules(toml: str) -> Mapping[str, object]:
-    if len(toml.encode("utf-8", "surrogatepass")) > MAX_RULES_BYTES:
-        raise OperatorError(f"a rule set has {MAX_RULES_BYTES} bytes at the most", reason="rules_long")
-    try:
-        return tomllib.loads(toml)
-    except tomllib.TOMLDecodeError as error:
-        raise OperatorError(f"the rule set is not TOML: {error}", reason="rules_not_toml") from None

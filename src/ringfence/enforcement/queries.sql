@@ -74,6 +74,15 @@ on conflict (kind) do update set revision = excluded.revision, entry = excluded.
 -- list_breakers --
 select entry::text as entry from enforcement.breakers order by kind;
 
+-- block_revisions --
+select block_id as id, revision from enforcement.blocks;
+
+-- exemption_revisions --
+select exemption_id as id, revision from enforcement.exemptions;
+
+-- proposal_revisions --
+select proposal_id as id, revision from enforcement.proposals;
+
 -- put_edge --
 insert into enforcement.edges as e (edge, reported_at, reachable, agrees, entry)
 values (%(edge)s, ringfence.at(%(at_ms)s), %(reachable)s, %(agrees)s, %(entry)s::jsonb)

@@ -5,7 +5,7 @@ The worker writes it from announcements and from the buckets; surfaces read it. 
 """
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Literal, assert_never
 
 from ringfence.base.clock import Clock, system_clock
 from ringfence.base.errors import NotFoundError, OperatorError
@@ -109,6 +109,12 @@ class EnforcementService:
                     return await store.put_exemption(entry, revision)
                 case Proposal():
                     return await store.put_proposal(entry, revision)
+
+    async def revisions(self, bucket: Literal["blocks", "exemptions", "proposals"]) -> dict[str, int]:
+        """The revision of each entry that the copy holds, by id: what a bucket need not send again."""
+        query = {"blocks": "block_revisions", "exemptions": "exemption_revisions", "proposals": "proposal_revisions"}[bucket]
+        async with self._db.transaction() as connection:
+            return {row["id"]: row["revision"] for row in await EnforcementStore(connection).rows(query)}
 
     async def copy_edge(self, report: EdgeReport) -> None:
         """Copy the last report of an edge."""

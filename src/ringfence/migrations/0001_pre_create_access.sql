@@ -96,6 +96,13 @@ $$;
 create trigger audit_append_only before update or delete or truncate on access.audit
     for each statement execute function access.refuse_change();
 
+-- What an entry was made of, so that a message that comes again is not recorded again.
+create table access.audit_sources (
+    source text primary key,
+    recorded_at timestamptz not null
+);
+create index audit_sources_age on access.audit_sources (recorded_at);
+
 create table access.on_call (
     position integer primary key check (position between 1 and 100),
     user_id text not null references access.users on delete cascade,
@@ -106,6 +113,7 @@ create table access.on_call (
 create table access.pages (
     alert_id text primary key,
     message text not null,
+    everyone boolean not null,
     opened_at timestamptz not null,
     paged integer not null default 0,
     next_at timestamptz,

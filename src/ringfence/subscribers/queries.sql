@@ -91,6 +91,9 @@ select account, account_key, slot, customer, segment, channels, ringfence.ms(sin
     ringfence.ms(exempt_until_at) as exempt_until_ms, sensitivity, removed
 from subscribers.accounts where slot = %(slot)s and not removed order by account;
 
+-- list_slots --
+select distinct slot from subscribers.accounts where not removed order by slot;
+
 -- count_accounts --
 select count(*) as accounts from subscribers.accounts where not removed;
 

@@ -146,6 +146,11 @@ class SubscribersService:
             found = await SubscribersStore(connection).accounts("list_accounts_of_slot", slot=slot)
         return [account.changed() for account in found]
 
+    async def slots(self) -> tuple[int, ...]:
+        """The slots that have an account."""
+        async with self._db.transaction() as connection:
+            return tuple(row["slot"] for row in await SubscribersStore(connection).rows("list_slots"))
+
     async def networks_changed(self) -> NetworksChanged:
         """The ranges as they are now, with their version."""
         async with self._db.transaction() as connection:

@@ -1,0 +1,58 @@
+"""`python -m ringfence.apps.worker.main`: one active worker by lease; another one stands by.
+
+Each task deals with a dependency that is away by itself: with PostgreSQL down the archive goes on, and everything else waits
+unacknowledged.
+"""
+
+import asyncio
+
+from ringfence.access.service import AccessService
+from ringfence.apps.worker.beginnings import begin, read_first_rules
+from ringfence.apps.worker.control import ControlWriter
+from ringfence.apps.worker.pager import Pager
+from ringfence.apps.worker.projector import Projector
+from ringfence.detection.service import DetectionService
+from ringfence.enforcement.service import EnforcementService
+from ringfence.runtime.db import Database
+from ringfence.runtime.keys import HASH_KEY, read_key
+from ringfence.runtime.lease import Lease
+from ringfence.runtime.role import Role, run_role
+from ringfence.subscribers.service import SubscribersService
+
+LEASE_SECONDS = 6.0
+
+
+async def run(role: Role) -> None:
+    """Be a worker process until cancelled."""
+    settings, bus, board = role.settings, role.bus, role.board
+    rules = read_first_rules(settings.detection.rules_file)
+    key = read_key(settings.keys_dir / HASH_KEY).open().encode()
+    async with Database(settings.database, name="worker") as db:
+        access, detection = AccessService(db, role.clock), DetectionService(db, role.clock)
+        enforcement, subscribers = EnforcementService(db, role.clock), SubscribersService(db, key, role.clock)
+        control = ControlWriter(bus, subscribers, detection, board)
+        projector = Projector(bus, detection=detection, enforcement=enforcement, access=access, control=control, board=board)
+        pager = Pager(
+            access,
+            detection,
+            board,
+            role.clock,
+            urls=settings.paging.urls,
+            escalate_ms=settings.paging.escalate_minutes * 60_000,
+        )
+        lease = Lease(bus.bucket("leases"), "worker", role.instance, seconds=LEASE_SECONDS, clock=role.clock)
+        role.ready()
+        await lease.acquire()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(lease.keep())
+                group.create_task(control.run())
+                group.create_task(projector.run())
+                group.create_task(pager.run())
+                group.create_task(begin(detection, board, settings.operator, rules))
+        finally:
+            await lease.release()
+
+
+if __name__ == "__main__":
+    run_role("worker", run)
