@@ -1,0 +1,1536 @@
+"""Rows in, crossings out: the windows of every account, over memory alone.
+
+`run` takes rows in log order, moves the event clock, fires due wake-ups, adds what a row says of its call, and writes a crossing for
+each detector whose level rises. It never allocates, reads no clock and knows no text: when a region is full it stops before the row,
+says which, and is called again. Integers only, so replicas agree byte for byte whatever the batches, the processor or the compiler.
+
+What a verdict means, exactly. A call is the join of all rows with its `call_key`: the first start, the first answer, the first end. An
+account is judged at each of its rows that adds something (at the event clock and, for a late row, at the row's own time too), and
+at each whole second while a C2+ call of its own runs. A level that rose since it was last below warn is a crossing. Levels fall only
+when a new row of the account comes: then every detector below warn is armed again before the row counts.
+
+Compiled, memory is raw addresses: numba keeps reference counts of array arguments in helpers, which costs three times the work itself.
+With `NUMBA_DISABLE_JIT=1` the same source runs on the arrays, where NumPy checks every index; the tests do both.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
+
+import numpy as np
+from llvmlite import ir
+from numba import config, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ringfence.detection.layout import (
+    C_ACT,
+    C_AT,
+    C_COST,
+    C_COUNT,
+    C_DETECTOR,
+    C_EVIDENCE,
+    C_FIRST,
+    C_KEY,
+    C_LAST,
+    C_LEVEL,
+    C_OBSERVED,
+    C_OPENING,
+    C_RATE,
+    C_VARIANT,
+    C_WARN,
+    CROSSING_WORDS,
+    DAY,
+    DETECTORS,
+    E_ANSWER,
+    E_CALL,
+    E_END,
+    E_FACTS,
+    E_PRICE,
+    E_RANGE,
+    E_REF,
+    E_START,
+    EVIDENCE,
+    FACT_CLASS,
+    FACT_COUNTRY,
+    FACT_KNOWN,
+    FACT_LAND,
+    FACT_NUMBER,
+    HEAVY_ENTRY,
+    HEAVY_HEADER,
+    HEAVY_LATE,
+    HOT_KEY,
+    HOT_SLOTS,
+    HOT_TAG,
+    HOT_TIMES,
+    HOT_WORDS,
+    HOUR,
+    LIGHT_ENTRY,
+    LIGHT_HEADER,
+    LIGHT_LATE,
+    LOOK_AHEAD,
+    MAX_AGE,
+    MAX_CALL,
+    MAX_CROSSINGS_A_ROW,
+    MAX_EVIDENCE,
+    MAX_PRICE,
+    MAX_RINGING,
+    MINUTE,
+    NEVER,
+    NEW_ACCOUNT_DAYS,
+    NO_REF,
+    PROFILE_WORDS,
+    R_ACCOUNTS,
+    R_ARENA_CLASS,
+    R_ARENA_TOP,
+    R_ARENA_UNITS,
+    R_CALENDAR,
+    R_CAPACITY,
+    R_EVICTED,
+    R_FREE,
+    R_HEAP_CAPACITY,
+    R_HEAP_SIZE,
+    R_JUDGED,
+    R_LATE,
+    R_LIVE_UNITS,
+    R_MAX_ACCOUNTS,
+    R_MAX_HEAVY,
+    R_MAX_LIGHT,
+    R_NEXT_DUE,
+    R_NEXT_SWEEP,
+    R_NOW,
+    R_OUT,
+    R_OUT_CAPACITY,
+    R_ROWS,
+    R_SPILLED,
+    R_STATUS,
+    R_VARIANT,
+    R_VARIANT_FROM,
+    R_VARIANT_UNTIL,
+    R_WAKES,
+    SECOND,
+    SLOT_COUNT,
+    SLOT_LATCHES,
+    SLOT_WAKE,
+    THRESHOLD_ROW,
+    UNIT,
+    V_ANSWER,
+    V_COST,
+    V_GROWTH,
+    V_MINUTES,
+    V_POTENTIAL,
+    V_RANGE,
+    V_RATE,
+    V_RUNNING,
+    V_UNTIL,
+    WINDOW_5M,
+    WINDOW_24H,
+    WINDOW_30M,
+    WINDOW_60M,
+    Detector,
+    Status,
+    V,
+)
+
+COMPILED: Final = not config.DISABLE_JIT
+
+Memory = Any
+"""An address when compiled, an array when not."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F) -> F:
+    """Compile at the first call and keep the result beside the source, per processor."""
+    return cast(F, njit(cache=True)(function))
+
+
+LOW: Final = 0xFFFFFFFF
+AHEAD: Final = 16
+"""Rows between the prefetch of a hot record and its use."""
+AHEAD_SLOT: Final = 7
+
+D01: Final = int(Detector.D01)
+D02: Final = int(Detector.D02)
+D03: Final = int(Detector.D03)
+D06: Final = int(Detector.D06)
+D07: Final = int(Detector.D07)
+D08: Final = int(Detector.D08)
+D09: Final = int(Detector.D09)
+D10: Final = int(Detector.D10)
+D11: Final = int(Detector.D11)
+D12: Final = int(Detector.D12)
+D14: Final = int(Detector.D14)
+D18: Final = int(Detector.D18)
+D21: Final = int(Detector.D21)
+
+ATTEMPT: Final = 1
+ANSWER: Final = 2
+END: Final = 3
+CALL: Final = 4
+UNKEYED: Final = 2
+NATIONAL_VALUE: Final = 8
+
+DONE: Final = int(Status.DONE)
+OUTPUT_FULL: Final = int(Status.OUTPUT_FULL)
+TABLE_FULL: Final = int(Status.TABLE_FULL)
+ARENA_FULL: Final = int(Status.ARENA_FULL)
+HEAP_FULL: Final = int(Status.HEAP_FULL)
+CALENDAR_ENDS: Final = int(Status.CALENDAR_ENDS)
+
+if COMPILED:
+
+    def _loader(bits: int, *, signed: bool) -> Any:
+        """An intrinsic that loads an integer of so many bits at `address + index`, widened to 64."""
+
+        @intrinsic
+        def load(_typing: Any, _base: Any, _index: Any) -> Any:
+            def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+                word = ir.IntType(64)
+                place = builder.add(args[0], builder.mul(args[1], ir.Constant(word, bits // 8)))
+                value = builder.load(builder.inttoptr(place, ir.IntType(bits).as_pointer()))
+                if bits == 64:
+                    return value
+                return builder.sext(value, word) if signed else builder.zext(value, word)
+
+            return types.int64(types.int64, types.int64), build
+
+        return load
+
+    ld = _loader(64, signed=True)
+    ld_u8 = _loader(8, signed=False)
+    ld_u16 = _loader(16, signed=False)
+    ld_i16 = _loader(16, signed=True)
+
+    @intrinsic
+    def st(_typing: Any, _base: Any, _index: Any, _value: Any) -> Any:
+        """Store a word at `address + 8 * index`."""
+
+        def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            word = ir.IntType(64)
+            place = builder.add(args[0], builder.mul(args[1], ir.Constant(word, 8)))
+            builder.store(args[2], builder.inttoptr(place, word.as_pointer()))
+            return _context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64), build
+
+    @intrinsic
+    def prefetch(_typing: Any, _base: Any, _index: Any) -> Any:
+        """Ask for the cache line of the word at `address + 8 * index`."""
+
+        def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            word, byte, flag = ir.IntType(64), ir.IntType(8), ir.IntType(32)
+            place = builder.add(args[0], builder.mul(args[1], ir.Constant(word, 8)))
+            kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), flag, flag, flag])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+            pointer = builder.inttoptr(place, byte.as_pointer())
+            builder.call(function, [pointer, ir.Constant(flag, 1), ir.Constant(flag, 3), ir.Constant(flag, 1)])
+            return _context.get_dummy_value()
+
+        return types.void(types.int64, types.int64), build
+
+    @njit(inline="always")
+    def base(array: Any) -> Any:
+        """Address of an array's first element."""
+        return array.ctypes.data
+
+else:
+
+    def ld(array: Any, index: int) -> int:
+        """Load a word; NumPy checks the upper bound, we the lower."""
+        assert index >= 0
+        return int(array[index])
+
+    ld_u8 = ld_u16 = ld_i16 = ld
+
+    def st(array: Any, index: int, value: int) -> None:
+        """Store a word."""
+        assert index >= 0
+        array[index] = value
+
+    def prefetch(_array: Any, _index: int) -> None:
+        """Nothing to fetch from an array."""
+
+    def base(array: Any) -> Any:
+        """The array itself."""
+        return array
+
+
+# --- arena ---------------------------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def _take(arena: Memory, regs: Memory, size_class: int) -> int:
+    """A zeroed slot of `2^size_class` units, as its first unit. The caller made sure that there is room."""
+    head = ld(regs, R_FREE + size_class)
+    if head != 0:
+        st(regs, R_FREE + size_class, ld(arena, head * UNIT))
+        st(arena, head * UNIT, 0)
+    else:
+        head = ld(regs, R_ARENA_TOP)
+        st(regs, R_ARENA_TOP, head + (1 << size_class))
+        if size_class > ld(regs, R_ARENA_CLASS):
+            st(regs, R_ARENA_CLASS, size_class)
+    st(regs, R_LIVE_UNITS, ld(regs, R_LIVE_UNITS) + (1 << size_class))
+    st(arena, head * UNIT + SLOT_COUNT, size_class << 32)
+    return head
+
+
+@compiled
+def _give(arena: Memory, regs: Memory, slot: int) -> None:
+    """Zero a slot and put it on its free list, last in first out."""
+    size_class = ld(arena, slot * UNIT + SLOT_COUNT) >> 32
+    for word in range(slot * UNIT, (slot + (1 << size_class)) * UNIT):
+        st(arena, word, 0)
+    st(arena, slot * UNIT, ld(regs, R_FREE + size_class))
+    st(regs, R_FREE + size_class, slot)
+    st(regs, R_LIVE_UNITS, ld(regs, R_LIVE_UNITS) - (1 << size_class))
+
+
+@compiled
+def _bigger(arena: Memory, regs: Memory, slot: int) -> int:
+    """Move a slot into one of twice its size; returns the new one."""
+    count = ld(arena, slot * UNIT + SLOT_COUNT)
+    size_class = count >> 32
+    new = _take(arena, regs, size_class + 1)
+    for word in range(1, UNIT << size_class):
+        st(arena, new * UNIT + word, ld(arena, slot * UNIT + word))
+    st(arena, new * UNIT + SLOT_COUNT, (count & LOW) | ((size_class + 1) << 32))
+    _give(arena, regs, slot)
+    return new
+
+
+# --- table of accounts ---------------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def _home(key: int, capacity: int) -> int:
+    """Where the probing for a key starts: the table is ordered by the high half of the key, as the low bits choose the lane."""
+    return (((key >> 32) & LOW) * capacity) >> 32
+
+
+@compiled
+def _find(hot: Memory, capacity: int, key: int) -> int:
+    """Word of the record of a key, or `-1 - word` of the empty record where it belongs."""
+    place = _home(key, capacity)
+    while True:
+        word = place * HOT_WORDS
+        found = ld(hot, word + HOT_KEY)
+        if found == key:
+            return word
+        if found == 0:
+            return -1 - word
+        place += 1
+        if place == capacity:
+            place = 0
+
+
+@compiled
+def _pack(low: int, high: int) -> int:
+    """Two 32-bit values as one signed word."""
+    return (low & LOW) | ((((high & LOW) ^ 0x80000000) - 0x80000000) << 32)
+
+
+@compiled
+def _signed(now: int, low: int) -> int:
+    """Milliseconds from `now` to a time of which the low 32 bits are kept; within 24 days either way."""
+    return ((low - now + 0x80000000) & LOW) - 0x80000000
+
+
+# --- time ----------------------------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def _variant_at(regs: Memory, calendar: Memory, at: int) -> int:
+    """1 when night, weekend or holiday covers an instant. Looks again only when `at` leaves the interval found last."""
+    if ld(regs, R_VARIANT_FROM) <= at < ld(regs, R_VARIANT_UNTIL):
+        return ld(regs, R_VARIANT)
+    low, high = 0, ld(regs, R_CALENDAR)  # calendar: words of (transition << 1) | flag, ascending
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if ld(calendar, middle) >> 1 <= at:
+            low = middle
+        else:
+            high = middle
+    flag = ld(calendar, low) & 1
+    st(regs, R_VARIANT, flag)
+    st(regs, R_VARIANT_FROM, ld(calendar, low) >> 1)
+    until = NEVER
+    if low + 1 < ld(regs, R_CALENDAR):
+        until = ld(calendar, low + 1) >> 1
+    st(regs, R_VARIANT_UNTIL, until)
+    return flag
+
+
+# --- heap of wake-ups ----------------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def _before(heap: Memory, a: int, b: int) -> bool:
+    """Whether item `a` comes before item `b`: by time, then key."""
+    time_a, time_b = ld(heap, 2 * a), ld(heap, 2 * b)
+    return time_a < time_b or (time_a == time_b and ld(heap, 2 * a + 1) < ld(heap, 2 * b + 1))
+
+
+@compiled
+def _swap(heap: Memory, a: int, b: int) -> None:
+    time, key = ld(heap, 2 * a), ld(heap, 2 * a + 1)
+    st(heap, 2 * a, ld(heap, 2 * b))
+    st(heap, 2 * a + 1, ld(heap, 2 * b + 1))
+    st(heap, 2 * b, time)
+    st(heap, 2 * b + 1, key)
+
+
+@compiled
+def _push(heap: Memory, regs: Memory, at: int, key: int) -> None:
+    """Add a wake-up. The caller made sure that there is room."""
+    place = ld(regs, R_HEAP_SIZE)
+    st(regs, R_HEAP_SIZE, place + 1)
+    st(heap, 2 * place, at)
+    st(heap, 2 * place + 1, key)
+    while place > 0:
+        parent = (place - 1) >> 1
+        if not _before(heap, place, parent):
+            break
+        _swap(heap, place, parent)
+        place = parent
+
+
+@compiled
+def _pop(heap: Memory, regs: Memory) -> None:
+    """Remove the first wake-up."""
+    size = ld(regs, R_HEAP_SIZE) - 1
+    st(regs, R_HEAP_SIZE, size)
+    st(heap, 0, ld(heap, 2 * size))
+    st(heap, 1, ld(heap, 2 * size + 1))
+    st(heap, 2 * size, 0)
+    st(heap, 2 * size + 1, 0)
+    place = 0
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        if child + 1 < size and _before(heap, child + 1, child):
+            child += 1
+        if not _before(heap, child, place):
+            break
+        _swap(heap, child, place)
+        place = child
+
+
+@compiled
+def _set_due(heap: Memory, regs: Memory) -> None:
+    """Note the next instant at which something besides a row must happen."""
+    due = ld(regs, R_NEXT_SWEEP)
+    if ld(regs, R_HEAP_SIZE) > 0 and ld(heap, 0) < due:
+        due = ld(heap, 0)
+    st(regs, R_NEXT_DUE, due)
+
+
+# --- bags ----------------------------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def _light_over(start: int, end: int, now: int) -> bool:
+    return end <= now - LIGHT_LATE and start <= now - LIGHT_LATE - MINUTE
+
+
+@compiled
+def _trim_light(arena: Memory, slot: int, now: int) -> int:
+    """Drop expired entries of an all-calls slot; returns how many are left."""
+    head = slot * UNIT
+    count = ld(arena, head + SLOT_COUNT) & LOW
+    place = 0
+    while place < count:
+        entry = head + LIGHT_HEADER + place * LIGHT_ENTRY
+        if _light_over(ld(arena, entry), ld(arena, entry + 1), now):
+            count -= 1
+            last = head + LIGHT_HEADER + count * LIGHT_ENTRY
+            for word in range(LIGHT_ENTRY):
+                st(arena, entry + word, ld(arena, last + word))
+                st(arena, last + word, 0)
+        else:
+            place += 1
+    st(arena, head + SLOT_COUNT, (ld(arena, head + SLOT_COUNT) & ~LOW) | count)
+    return count
+
+
+@compiled
+def _heavy_over(start: int, answer: int, end: int, now: int) -> bool:
+    if answer != 0:
+        return end <= now - WINDOW_24H - HEAVY_LATE
+    return end <= now - HEAVY_LATE and start <= now - WINDOW_60M - HEAVY_LATE
+
+
+@compiled
+def _trim_heavy(arena: Memory, slot: int, now: int) -> int:
+    """Drop expired entries of a C2+ slot; returns how many are left."""
+    head = slot * UNIT
+    count = ld(arena, head + SLOT_COUNT) & LOW
+    place = 0
+    while place < count:
+        entry = head + HEAVY_HEADER + place * HEAVY_ENTRY
+        if _heavy_over(ld(arena, entry + E_START), ld(arena, entry + E_ANSWER), ld(arena, entry + E_END), now):
+            count -= 1
+            last = head + HEAVY_HEADER + count * HEAVY_ENTRY
+            for word in range(HEAVY_ENTRY):
+                st(arena, entry + word, ld(arena, last + word))
+                st(arena, last + word, 0)
+        else:
+            place += 1
+    st(arena, head + SLOT_COUNT, (ld(arena, head + SLOT_COUNT) & ~LOW) | count)
+    return count
+
+
+@compiled
+def _entry_cost(arena: Memory, entry: int, at: int, window: int, look: int) -> int:
+    """Micro-euro milliseconds per minute that one call adds to a window that ends at `at`, running calls `look` further."""
+    answer = ld(arena, entry + E_ANSWER)
+    if answer == 0 or answer > at:
+        return 0
+    price = ld(arena, entry + E_PRICE)
+    high = min(ld(arena, entry + E_END), at + look)
+    low = max(answer, at - window)
+    cost = 0
+    if high > low:
+        cost = (price & LOW) * (high - low)
+    if answer > at - window:
+        cost += (price >> 32) * MINUTE
+    return cost
+
+
+@compiled
+def _scan_heavy(arena: Memory, regs: Memory, slot: int, at: int) -> None:
+    """All values of the C2+ detectors at an instant, into the scratch registers."""
+    now = ld(regs, R_NOW)
+    head = slot * UNIT
+    first = head + HEAVY_HEADER
+    count = ld(arena, head + SLOT_COUNT) & LOW
+    past = first + count * HEAVY_ENTRY
+    cost5 = cost60 = cost24 = 0
+    potential5 = potential60 = potential24 = 0
+    together3 = together4 = attempts5 = attempts60 = numbers = lands = 0
+    minutes = minutes_potential = minutes_running = 0
+    growth = rate_running = 0
+    until = 0
+    next_answer = NEVER
+    running = 0
+    latest = -1
+    latest_start = 0
+    latest_call = 0
+    entry = first
+    while entry < past:
+        start = ld(arena, entry + E_START)
+        if start <= at:
+            answer = ld(arena, entry + E_ANSWER)
+            end = ld(arena, entry + E_END)
+            facts = ld(arena, entry + E_FACTS)
+            level = (facts >> FACT_CLASS) & 7
+            runs = end > at
+            if runs:
+                running += 1
+                until = max(until, end)
+            if answer != 0:
+                price = ld(arena, entry + E_PRICE)
+                rate = price & LOW
+                connect = (price >> 32) * MINUTE
+                if answer <= at:
+                    high = min(end, at + LOOK_AHEAD)
+                    add5 = rate * max(high - max(answer, at - WINDOW_5M), 0)
+                    add60 = rate * max(high - max(answer, at - WINDOW_60M), 0)
+                    add24 = rate * max(high - max(answer, at - WINDOW_24H), 0)
+                    if answer > at - WINDOW_5M:
+                        add5 += connect
+                    if answer > at - WINDOW_60M:
+                        add60 += connect
+                    if answer > at - WINDOW_24H:
+                        add24 += connect
+                    cost5 += add5
+                    cost60 += add60
+                    cost24 += add24
+                    add_minutes = 0
+                    if level >= 3:
+                        add_minutes = max(min(end, at) - max(answer, at - WINDOW_60M), 0)
+                        minutes += add_minutes
+                    if runs:
+                        rate_running += rate
+                        if end > at + LOOK_AHEAD:
+                            growth += rate
+                        if level >= 3:
+                            minutes_running += 1
+                    else:
+                        potential5 += add5
+                        potential60 += add60
+                        potential24 += add24
+                        minutes_potential += add_minutes
+                else:
+                    next_answer = min(next_answer, answer)
+                if runs:
+                    length = end - answer
+                    potential5 += rate * min(length, WINDOW_5M + LOOK_AHEAD) + connect
+                    potential60 += rate * min(length, WINDOW_60M + LOOK_AHEAD) + connect
+                    potential24 += rate * min(length, WINDOW_24H + LOOK_AHEAD) + connect
+                    if level >= 3:
+                        minutes_potential += min(length, WINDOW_60M)
+            if level >= 3:
+                if runs:
+                    together3 += 1
+                    if level >= 4:
+                        together4 += 1
+                age = at - start
+                if age < WINDOW_60M:
+                    attempts60 += 1
+                    if age < WINDOW_5M:
+                        attempts5 += 1
+                    if at == now:
+                        numbers += (facts >> 30) & 1
+                        lands += (facts >> 31) & 1
+                    call = ld(arena, entry + E_CALL)
+                    if latest < 0 or start > latest_start or (start == latest_start and call > latest_call):
+                        latest, latest_start, latest_call = entry, start, call
+        entry += HEAVY_ENTRY
+    if at != now and attempts60 > 0:
+        numbers, lands = _distinct_then(arena, first, past, at)
+    sequential = 0
+    range_key = 0
+    if latest >= 0:
+        range_key = ld(arena, latest + E_RANGE)
+        if latest_start > at - WINDOW_30M:
+            sequential = 1
+            if numbers > 1:
+                sequential = _sequential(arena, first, past, at, range_key)
+    st(regs, V + D01, cost5)
+    st(regs, V + D02, cost60)
+    st(regs, V + D03, cost24)
+    st(regs, V + D06, together3)
+    st(regs, V + D07, together4)
+    st(regs, V + D09, attempts5)
+    st(regs, V + D10, attempts60)
+    st(regs, V + D11, numbers)
+    st(regs, V + D12, lands)
+    st(regs, V + D14, sequential)
+    st(regs, V + D18, minutes)
+    st(regs, V_POTENTIAL + D01, potential5)
+    st(regs, V_POTENTIAL + D02, potential60)
+    st(regs, V_POTENTIAL + D03, potential24)
+    st(regs, V_POTENTIAL + D18, minutes_potential)
+    st(regs, V_GROWTH, growth)
+    st(regs, V_MINUTES, minutes_running)
+    st(regs, V_UNTIL, until)
+    st(regs, V_ANSWER, next_answer)
+    st(regs, V_RATE, rate_running)
+    st(regs, V_RANGE, range_key)
+    st(regs, V_RUNNING, running)
+
+
+@compiled
+def _distinct_then(arena: Memory, first: int, past: int, at: int) -> tuple[int, int]:
+    """Distinct C3+ numbers and countries of the hour up to an earlier instant, where the flags of "latest" do not hold."""
+    numbers = 0
+    lands = 0
+    entry = first
+    while entry < past:
+        facts = ld(arena, entry + E_FACTS)
+        start = ld(arena, entry + E_START)
+        if (facts >> FACT_CLASS) & 7 >= 3 and at - WINDOW_60M < start <= at:
+            new_number = 1
+            new_land = 1 if (facts >> FACT_COUNTRY) & 0xFFFF != 0 else 0
+            other = first
+            while other < entry:
+                facts_other = ld(arena, other + E_FACTS)
+                if (facts_other >> FACT_CLASS) & 7 >= 3 and at - WINDOW_60M < ld(arena, other + E_START) <= at:
+                    if (facts_other ^ facts) & 0x3FF == 0 and ld(arena, other + E_RANGE) == ld(arena, entry + E_RANGE):
+                        new_number = 0
+                    if (facts_other ^ facts) & (0xFFFF << FACT_COUNTRY) == 0:
+                        new_land = 0
+                other += HEAVY_ENTRY
+            numbers += new_number
+            lands += new_land
+        entry += HEAVY_ENTRY
+    return numbers, lands
+
+
+@compiled
+def _sequential(arena: Memory, first: int, past: int, at: int, range_key: int) -> int:
+    """Distinct C3+ numbers of one range in the half hour up to an instant. A bitmap would need memory; the range bounds it to 1,000."""
+    total = 0
+    entry = first
+    while entry < past:
+        if ld(arena, entry + E_RANGE) == range_key:
+            facts = ld(arena, entry + E_FACTS)
+            start = ld(arena, entry + E_START)
+            if (facts >> FACT_CLASS) & 7 >= 3 and at - WINDOW_30M < start <= at:
+                new = 1
+                other = first
+                while other < entry:
+                    if ld(arena, other + E_RANGE) == range_key and at - WINDOW_30M < ld(arena, other + E_START) <= at:
+                        facts_other = ld(arena, other + E_FACTS)
+                        if (facts_other ^ facts) & 0x3FF == 0 and (facts_other >> FACT_CLASS) & 7 >= 3:
+                            new = 0
+                            break
+                    other += HEAVY_ENTRY
+                total += new
+        entry += HEAVY_ENTRY
+    return total
+
+
+@compiled
+def _scan_light(arena: Memory, regs: Memory, slot: int, at: int) -> None:
+    """Values of the all-calls detectors at an instant, into the scratch registers."""
+    head = slot * UNIT
+    count = ld(arena, head + SLOT_COUNT) & LOW
+    together = attempts = 0
+    for place in range(count):
+        entry = head + LIGHT_HEADER + place * LIGHT_ENTRY
+        start = ld(arena, entry)
+        if start <= at:
+            if ld(arena, entry + 1) > at:
+                together += 1
+            if at - start < MINUTE:
+                attempts += 1
+    st(regs, V + D08, together)
+    st(regs, V + D21, attempts)
+
+
+# --- judgement -----------------------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def _limits(hot: Memory, regs: Memory, profiles: Memory, calendar: Memory, word: int, at: int) -> int:
+    """Word of the account's row of thresholds in force at an instant; -1 when it is exempt then."""
+    facts = ld(hot, word + HOT_TAG)
+    profile = (facts >> 32) & 0xFFFF
+    if at < ld(profiles, profile * PROFILE_WORDS + THRESHOLD_ROW * 2 - 1):  # the last word of the first row: exempt until
+        return -1
+    since = (facts >> 48) & 0xFFFF
+    new = 1 if since != 0 and at < (since + NEW_ACCOUNT_DAYS) * DAY else 0
+    variant = 2 * _variant_at(regs, calendar, at) + new
+    return profile * PROFILE_WORDS + variant * THRESHOLD_ROW * 2
+
+
+@compiled
+def _level(value: int, warn: int, act: int) -> int:
+    """0 below warn, 1 from warn, 2 from act, one more at each doubling of act; 15 at the most."""
+    if value < warn and value < act:
+        return 0
+    level = 1
+    while level < 15 and value >= act << (level - 1):
+        level += 1
+    return level
+
+
+@compiled
+def _next_limit(latch: int, warn: int, act: int) -> int:
+    """The value at which the level rises above the latch."""
+    if latch == 0:
+        return min(warn, act)
+    if act >= NEVER or latch >= 15:
+        return NEVER
+    return act << (latch - 1)
+
+
+@compiled
+def _arm(arena: Memory, regs: Memory, profiles: Memory, slot: int, limits: int) -> None:
+    """Arm again every detector of a slot whose value is below warn. The values are in the scratch registers."""
+    latches = ld(arena, slot * UNIT + SLOT_LATCHES)
+    for detector in range(DETECTORS):
+        if (latches >> (4 * detector)) & 15 != 0:
+            warn = NEVER
+            act = NEVER
+            if limits >= 0:
+                warn = ld(profiles, limits + 2 * detector)
+                act = ld(profiles, limits + 2 * detector + 1)
+            if _level(ld(regs, V + detector), warn, act) == 0:
+                latches &= ~(15 << (4 * detector))
+    st(arena, slot * UNIT + SLOT_LATCHES, latches)
+
+
+@compiled
+def _note(regs: Memory, count: int, start: int, ref: int) -> int:
+    """Insert a call into the evidence, ascending by start, keeping the newest MAX_EVIDENCE; returns the new count."""
+    if count == MAX_EVIDENCE:
+        if start < ld(regs, EVIDENCE):
+            return count
+        place = 0
+        while place + 1 < count and ld(regs, EVIDENCE + 2 * (place + 1)) <= start:
+            st(regs, EVIDENCE + 2 * place, ld(regs, EVIDENCE + 2 * (place + 1)))
+            st(regs, EVIDENCE + 2 * place + 1, ld(regs, EVIDENCE + 2 * (place + 1) + 1))
+            place += 1
+        st(regs, EVIDENCE + 2 * place, start)
+        st(regs, EVIDENCE + 2 * place + 1, ref)
+        return count
+    place = count
+    while place > 0 and ld(regs, EVIDENCE + 2 * (place - 1)) > start:
+        st(regs, EVIDENCE + 2 * place, ld(regs, EVIDENCE + 2 * (place - 1)))
+        st(regs, EVIDENCE + 2 * place + 1, ld(regs, EVIDENCE + 2 * (place - 1) + 1))
+        place -= 1
+    st(regs, EVIDENCE + 2 * place, start)
+    st(regs, EVIDENCE + 2 * place + 1, ref)
+    return count + 1
+
+
+@compiled
+def _concerns(arena: Memory, regs: Memory, entry: int, detector: int, at: int) -> bool:
+    """Whether a C2+ call is evidence for a detector at an instant."""
+    start = ld(arena, entry + E_START)
+    if start > at:
+        return False
+    if detector == D01:
+        return _entry_cost(arena, entry, at, WINDOW_5M, LOOK_AHEAD) > 0
+    if detector == D02:
+        return _entry_cost(arena, entry, at, WINDOW_60M, LOOK_AHEAD) > 0
+    if detector == D03:
+        return _entry_cost(arena, entry, at, WINDOW_24H, LOOK_AHEAD) > 0
+    level = (ld(arena, entry + E_FACTS) >> FACT_CLASS) & 7
+    if level < 3:
+        return False
+    end = ld(arena, entry + E_END)
+    if detector == D06:
+        return end > at
+    if detector == D07:
+        return end > at and level >= 4
+    if detector == D09:
+        return at - start < WINDOW_5M
+    if detector == D14:
+        return at - start < WINDOW_30M and ld(arena, entry + E_RANGE) == ld(regs, V_RANGE)
+    if detector == D18:
+        answer = ld(arena, entry + E_ANSWER)
+        return answer != 0 and min(end, at) > max(answer, at - WINDOW_60M)
+    return at - start < WINDOW_60M
+
+
+@compiled
+def _gather_heavy(arena: Memory, regs: Memory, slot: int, detector: int, at: int) -> int:
+    """Evidence of a C2+ crossing and what it has cost in a day, without look-ahead, into the scratch registers; returns its length."""
+    head = slot * UNIT
+    count = ld(arena, head + SLOT_COUNT) & LOW
+    noted = 0
+    cost = 0
+    for place in range(count):
+        entry = head + HEAVY_HEADER + place * HEAVY_ENTRY
+        cost += _entry_cost(arena, entry, at, WINDOW_24H, 0)
+        if _concerns(arena, regs, entry, detector, at):
+            noted = _note(regs, noted, ld(arena, entry + E_START), ld(arena, entry + E_REF))
+    st(regs, V_COST, cost)
+    return noted
+
+
+@compiled
+def _gather_light(arena: Memory, regs: Memory, slot: int, detector: int, at: int) -> int:
+    """Evidence of an all-calls crossing into the scratch registers; returns its length."""
+    head = slot * UNIT
+    count = ld(arena, head + SLOT_COUNT) & LOW
+    noted = 0
+    for place in range(count):
+        entry = head + LIGHT_HEADER + place * LIGHT_ENTRY
+        start = ld(arena, entry)
+        if start <= at and (ld(arena, entry + 1) > at if detector == D08 else at - start < MINUTE):
+            noted = _note(regs, noted, start, ld(arena, entry + 3))
+    st(regs, V_COST, 0)
+    st(regs, V_RATE, 0)
+    return noted
+
+
+@compiled
+def _emit(regs: Memory, out: Memory, key: int, detector: int, level: int, at: int, warn: int, act: int, variant: int, noted: int) -> None:
+    """Write a crossing. `run` made sure that there is room."""
+    count = ld(regs, R_OUT)
+    st(regs, R_OUT, count + 1)
+    word = count * CROSSING_WORDS
+    st(out, word + C_DETECTOR, detector)
+    st(out, word + C_LEVEL, level)
+    st(out, word + C_KEY, key)
+    st(out, word + C_AT, at)
+    st(out, word + C_OBSERVED, ld(regs, V + detector))
+    st(out, word + C_WARN, warn)
+    st(out, word + C_ACT, act)
+    st(out, word + C_COST, ld(regs, V_COST))
+    st(out, word + C_RATE, ld(regs, V_RATE))
+    st(out, word + C_VARIANT, variant)
+    st(out, word + C_COUNT, noted)
+    first = last = 0
+    opening = NO_REF
+    if noted > 0:
+        first = ld(regs, EVIDENCE)
+        last = ld(regs, EVIDENCE + 2 * (noted - 1))
+    for place in range(MAX_EVIDENCE):
+        ref = 0
+        if place < noted:
+            ref = ld(regs, EVIDENCE + 2 * place + 1)
+            if ref != NO_REF:
+                opening = ref
+        st(out, word + C_EVIDENCE + place, ref)
+    st(out, word + C_FIRST, first)
+    st(out, word + C_LAST, last)
+    st(out, word + C_OPENING, opening)
+
+
+@compiled
+def _judge(hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar: Memory, out: Memory, word: int, slot: int, at: int, light: bool) -> None:
+    """Raise the latches of one slot to the levels at an instant and write a crossing for each that rose. Values must be scanned."""
+    limits = _limits(hot, regs, profiles, calendar, word, at)
+    if limits < 0:
+        return
+    st(regs, R_JUDGED, ld(regs, R_JUDGED) + 1)
+    head = slot * UNIT
+    latches = ld(arena, head + SLOT_LATCHES)
+    for detector in range(DETECTORS):
+        if (detector == D08 or detector == D21) != light:
+            continue
+        value = ld(regs, V + detector)
+        warn = ld(profiles, limits + 2 * detector)
+        act = ld(profiles, limits + 2 * detector + 1)
+        if value < warn and value < act:
+            continue
+        level = _level(value, warn, act)
+        if level > (latches >> (4 * detector)) & 15:
+            latches = (latches & ~(15 << (4 * detector))) | (level << (4 * detector))
+            if light:
+                noted = _gather_light(arena, regs, slot, detector, at)
+            else:
+                noted = _gather_heavy(arena, regs, slot, detector, at)
+            variant = (limits % PROFILE_WORDS) // (THRESHOLD_ROW * 2)
+            _emit(regs, out, ld(hot, word + HOT_KEY), detector, level, at, warn, act, variant, noted)
+    st(arena, head + SLOT_LATCHES, latches)
+
+
+@compiled
+def _plan_wake(hot: Memory, arena: Memory, heap: Memory, regs: Memory, profiles: Memory, calendar: Memory, word: int, slot: int) -> None:
+    """After a judgement at the event clock: wake at the first whole second at which a level of the slot could rise without a row."""
+    if ld(regs, V_RUNNING) == 0:
+        return
+    now = ld(regs, R_NOW)
+    until = ld(regs, V_UNTIL)
+    wake = NEVER
+    limits = _limits(hot, regs, profiles, calendar, word, now)
+    profile = (ld(hot, word + HOT_TAG) >> 32) & 0xFFFF
+    change = ld(regs, R_VARIANT_UNTIL)
+    if limits < 0:
+        change = ld(profiles, profile * PROFILE_WORDS + THRESHOLD_ROW * 2 - 1)
+    if change < until:
+        wake = change
+    if limits >= 0:
+        latches = ld(arena, slot * UNIT + SLOT_LATCHES)
+        growth = ld(regs, V_GROWTH)
+        reachable = False
+        for detector in range(4):
+            which = D18 if detector == 3 else detector
+            gain = ld(regs, V_MINUTES) if detector == 3 else growth
+            limit = _next_limit(
+                (latches >> (4 * which)) & 15, ld(profiles, limits + 2 * which), ld(profiles, limits + 2 * which + 1)
+            )
+            if ld(regs, V_POTENTIAL + which) >= limit:
+                reachable = True
+                if gain > 0:
+                    wake = min(wake, now + (limit - ld(regs, V + which) + gain - 1) // gain)
+        if reachable and ld(regs, V_ANSWER) < until:
+            wake = min(wake, ld(regs, V_ANSWER))
+    if wake >= until:
+        return
+    wake = max((wake + SECOND - 1) // SECOND * SECOND, now // SECOND * SECOND + SECOND)
+    pending = ld(arena, slot * UNIT + SLOT_WAKE)
+    if pending > now and pending <= wake:
+        return
+    st(arena, slot * UNIT + SLOT_WAKE, wake)
+    _push(heap, regs, wake, ld(hot, word + HOT_KEY))
+    if wake < ld(regs, R_NEXT_DUE):
+        st(regs, R_NEXT_DUE, wake)
+
+
+# --- the event clock -----------------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def _sweep(hot: Memory, arena: Memory, regs: Memory, hour: int) -> None:
+    """Forget what is over in one twenty-fourth of the table, so that silence frees memory and old times stay unambiguous."""
+    capacity = ld(regs, R_CAPACITY)
+    now = ld(regs, R_NOW)
+    part = hour % 24
+    for place in range(capacity * part // 24, capacity * (part + 1) // 24):
+        word = place * HOT_WORDS
+        if ld(hot, word + HOT_KEY) == 0:
+            continue
+        facts = ld(hot, word + HOT_TAG)
+        if facts & LOW != 0:
+            times = ld(hot, word + HOT_TIMES)
+            start = now + _signed(now, times & LOW)
+            end = now + _signed(now, (times >> 32) & LOW)
+            if _light_over(start, end, now):
+                st(hot, word + HOT_TIMES, 0)
+                st(hot, word + HOT_TAG, facts & ~LOW)
+        slots = ld(hot, word + HOT_SLOTS)
+        if slots != 0:
+            heavy = slots & LOW
+            light = (slots >> 32) & LOW
+            if light != 0 and _trim_light(arena, light, now) == 0:
+                _give(arena, regs, light)
+                light = 0
+            if heavy != 0 and _trim_heavy(arena, heavy, now) == 0:
+                _give(arena, regs, heavy)
+                heavy = 0
+            st(hot, word + HOT_SLOTS, heavy | (light << 32))
+
+
+@compiled
+def _advance(hot: Memory, arena: Memory, heap: Memory, regs: Memory, profiles: Memory, calendar: Memory, out: Memory, at: int) -> int:
+    """Move the event clock to `at`: sweeps and wake-ups that are due, in time order. Returns a status; not DONE: call again."""
+    if ld(regs, R_NOW) == 0:
+        st(regs, R_NOW, at)
+        st(regs, R_NEXT_SWEEP, (at // HOUR + 1) * HOUR)
+    swept = 0
+    while True:
+        due = ld(regs, R_NEXT_SWEEP)
+        wake = False
+        if ld(regs, R_HEAP_SIZE) > 0 and ld(heap, 0) <= due:
+            due = ld(heap, 0)
+            wake = True
+        if due > at:
+            break
+        st(regs, R_NOW, max(due, ld(regs, R_NOW)))
+        if wake:
+            if ld(regs, R_OUT) + MAX_CROSSINGS_A_ROW > ld(regs, R_OUT_CAPACITY):
+                return OUTPUT_FULL
+            if ld(regs, R_HEAP_SIZE) + 2 > ld(regs, R_HEAP_CAPACITY):
+                return HEAP_FULL
+            key = ld(heap, 1)
+            _pop(heap, regs)
+            _fire(hot, arena, heap, regs, profiles, calendar, out, key, due)
+        else:
+            _sweep(hot, arena, regs, due // HOUR)
+            swept += 1
+            following = due + HOUR
+            if swept > 600 and following < at:  # 25 days of silence: every call is over and swept, the rest of the time is skipped
+                following = max(following, at // HOUR * HOUR)
+            st(regs, R_NEXT_SWEEP, following)
+    _set_due(heap, regs)
+    st(regs, R_NOW, at)
+    return DONE
+
+
+@compiled
+def _fire(hot: Memory, arena: Memory, heap: Memory, regs: Memory, profiles: Memory, calendar: Memory, out: Memory, key: int, due: int) -> None:
+    """A wake-up: judge the account at this second if a C2+ call of it runs."""
+    word = _find(hot, ld(regs, R_CAPACITY), key)
+    if word < 0:
+        return
+    slot = ld(hot, word + HOT_SLOTS) & LOW
+    if slot == 0 or ld(arena, slot * UNIT + SLOT_WAKE) != due:
+        return
+    st(regs, R_WAKES, ld(regs, R_WAKES) + 1)
+    st(arena, slot * UNIT + SLOT_WAKE, 0)
+    _trim_heavy(arena, slot, due)
+    _scan_heavy(arena, regs, slot, due)
+    if ld(regs, V_RUNNING) > 0:
+        _judge(hot, arena, regs, profiles, calendar, out, word, slot, due, False)
+        _plan_wake(hot, arena, heap, regs, profiles, calendar, word, slot)
+
+
+# --- rows ----------------------------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def _light_row(hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar: Memory, out: Memory, word: int, kind: int, call: int, start: int, answered: int, ended: int, at: int, ref: int) -> None:
+    """What a row of any class says to the all-calls detectors. Times are consistent; `ended` 0 means that it is not known."""
+    now = ld(regs, R_NOW)
+    tag = ((call & 0x7FFFFFFF) << 1) | (1 if ended != 0 else 0)
+    end = ended if ended != 0 else (answered + MAX_CALL if answered != 0 else start + MAX_RINGING)
+    fresh = max(at, ended) > now - LIGHT_LATE
+    facts = ld(hot, word + HOT_TAG)
+    slots = ld(hot, word + HOT_SLOTS)
+    light = (slots >> 32) & LOW
+    if light == 0:
+        mine = facts & LOW
+        if mine != 0:
+            times = ld(hot, word + HOT_TIMES)
+            start_mine = now + _signed(now, times & LOW)
+            end_mine = now + _signed(now, (times >> 32) & LOW)
+            if _light_over(start_mine, end_mine, now):
+                mine = 0
+            elif mine >> 1 == tag >> 1:
+                if mine & 1 == 0 and (ended != 0 or (answered != 0 and end_mine == start_mine + MAX_RINGING)):
+                    st(hot, word + HOT_TIMES, _pack(times, end))
+                    st(hot, word + HOT_TAG, (facts & ~LOW) | tag)
+                return
+        if not fresh:
+            st(regs, R_LATE, ld(regs, R_LATE) + 1)
+            return
+        if mine == 0:
+            st(hot, word + HOT_TIMES, _pack(start, end))
+            st(hot, word + HOT_TAG, (facts & ~LOW) | tag)
+            return
+        st(regs, R_SPILLED, ld(regs, R_SPILLED) + 1)
+        light = _take(arena, regs, 1)
+        entry = light * UNIT + LIGHT_HEADER
+        st(arena, entry, start_mine)
+        st(arena, entry + 1, end_mine)
+        st(arena, entry + 2, mine)
+        st(arena, entry + 3, NO_REF)
+        st(arena, light * UNIT + SLOT_COUNT, (1 << 32) | 1)
+        st(hot, word + HOT_TIMES, 0)
+        st(hot, word + HOT_TAG, facts & ~LOW)
+        st(hot, word + HOT_SLOTS, (slots & LOW) | (light << 32))
+    elif _trim_light(arena, light, now) == 0:
+        _give(arena, regs, light)
+        st(hot, word + HOT_SLOTS, slots & LOW)
+        if fresh:
+            st(hot, word + HOT_TIMES, _pack(start, end))
+            st(hot, word + HOT_TAG, (facts & ~LOW) | tag)
+        else:
+            st(regs, R_LATE, ld(regs, R_LATE) + 1)
+        return
+    if ld(arena, light * UNIT + SLOT_LATCHES) != 0:
+        _scan_light(arena, regs, light, now)
+        _arm(arena, regs, profiles, light, _limits(hot, regs, profiles, calendar, word, now))
+    head = light * UNIT
+    count = ld(arena, head + SLOT_COUNT) & LOW
+    found = -1
+    for place in range(count):
+        if ld(arena, head + LIGHT_HEADER + place * LIGHT_ENTRY + 2) >> 1 == tag >> 1:
+            found = head + LIGHT_HEADER + place * LIGHT_ENTRY
+            break
+    if found >= 0:
+        mine = ld(arena, found + 2)
+        start_mine = ld(arena, found)
+        if ld(arena, found + 3) == NO_REF:
+            st(arena, found + 3, ref)
+        if mine & 1 != 0 or (ended == 0 and (answered == 0 or ld(arena, found + 1) != start_mine + MAX_RINGING)):
+            return
+        st(arena, found + 1, end)
+        st(arena, found + 2, tag)
+        if ended != 0:
+            return
+    else:
+        if not fresh:
+            st(regs, R_LATE, ld(regs, R_LATE) + 1)
+            return
+        if count >= ld(regs, R_MAX_LIGHT):
+            st(regs, R_EVICTED, ld(regs, R_EVICTED) + 1)
+            victim = head + LIGHT_HEADER
+            for place in range(1, count):
+                entry = head + LIGHT_HEADER + place * LIGHT_ENTRY
+                if ld(arena, entry) < ld(arena, victim):
+                    victim = entry
+            found = victim
+        else:
+            size_class = ld(arena, head + SLOT_COUNT) >> 32
+            if LIGHT_HEADER + (count + 1) * LIGHT_ENTRY > UNIT << size_class:
+                light = _bigger(arena, regs, light)
+                head = light * UNIT
+                st(hot, word + HOT_SLOTS, (slots & LOW) | (light << 32))
+            found = head + LIGHT_HEADER + count * LIGHT_ENTRY
+            st(arena, head + SLOT_COUNT, ld(arena, head + SLOT_COUNT) + 1)
+        st(arena, found, start)
+        st(arena, found + 1, end)
+        st(arena, found + 2, tag)
+        st(arena, found + 3, ref)
+    own = start if kind == CALL else at
+    if now - LIGHT_LATE < own < now:
+        _scan_light(arena, regs, light, own)
+        _judge(hot, arena, regs, profiles, calendar, out, word, light, own, True)
+    _scan_light(arena, regs, light, now)
+    _judge(hot, arena, regs, profiles, calendar, out, word, light, now, True)
+
+
+@compiled
+def _mark_latest(arena: Memory, slot: int, entry: int) -> None:
+    """Set the flags of "latest attempt to its number, to its country" of a new C3+ entry, and clear those it supersedes."""
+    facts = ld(arena, entry + E_FACTS)
+    start = ld(arena, entry + E_START)
+    range_key = ld(arena, entry + E_RANGE)
+    head = slot * UNIT
+    count = ld(arena, head + SLOT_COUNT) & LOW
+    facts |= FACT_NUMBER
+    if (facts >> FACT_COUNTRY) & 0xFFFF != 0:
+        facts |= FACT_LAND
+    other = head + HEAVY_HEADER
+    past = other + count * HEAVY_ENTRY
+    while other < past:
+        facts_other = ld(arena, other + E_FACTS)
+        if other != entry and facts_other >> 30 != 0:
+            later = ld(arena, other + E_START) > start
+            same = facts_other ^ facts
+            if facts_other & FACT_NUMBER != 0 and same & 0x3FF == 0 and ld(arena, other + E_RANGE) == range_key:
+                if later:
+                    facts &= ~FACT_NUMBER
+                else:
+                    facts_other &= ~FACT_NUMBER
+            if facts_other & FACT_LAND != 0 and same & (0xFFFF << FACT_COUNTRY) == 0:
+                if later:
+                    facts &= ~FACT_LAND
+                else:
+                    facts_other &= ~FACT_LAND
+            st(arena, other + E_FACTS, facts_other)
+        other += HEAVY_ENTRY
+    st(arena, entry + E_FACTS, facts)
+
+
+@compiled
+def _heavy_row(hot: Memory, arena: Memory, heap: Memory, regs: Memory, profiles: Memory, calendar: Memory, out: Memory, word: int, kind: int, level: int, call: int, range_key: int, facts: int, price: int, start: int, answered: int, ended: int, at: int, ref: int) -> None:
+    """What a row of class C2 and up says to the C2+ detectors."""
+    now = ld(regs, R_NOW)
+    slots = ld(hot, word + HOT_SLOTS)
+    slot = slots & LOW
+    fresh = max(at, ended) > now - HEAVY_LATE
+    found = -1
+    count = 0
+    if slot != 0:
+        count = _trim_heavy(arena, slot, now)
+        if ld(arena, slot * UNIT + SLOT_LATCHES) != 0:
+            _scan_heavy(arena, regs, slot, now)
+            _arm(arena, regs, profiles, slot, _limits(hot, regs, profiles, calendar, word, now))
+        for place in range(count):
+            if ld(arena, slot * UNIT + HEAVY_HEADER + place * HEAVY_ENTRY + E_CALL) == call:
+                found = slot * UNIT + HEAVY_HEADER + place * HEAVY_ENTRY
+                break
+    if found >= 0:
+        known = ld(arena, found + E_FACTS) & FACT_KNOWN != 0
+        changed = False
+        if answered != 0 and ld(arena, found + E_ANSWER) == 0:
+            answer = max(answered, ld(arena, found + E_START))
+            if known:
+                answer = min(answer, ld(arena, found + E_END))
+            st(arena, found + E_ANSWER, answer)
+            changed = True
+            if not known:
+                st(arena, found + E_END, answer + MAX_CALL)
+        if ended != 0 and not known:
+            st(arena, found + E_END, max(ended, ld(arena, found + E_START), ld(arena, found + E_ANSWER)))
+            st(arena, found + E_FACTS, ld(arena, found + E_FACTS) | FACT_KNOWN)
+        if not changed:
+            return
+    else:
+        if not fresh:
+            st(regs, R_LATE, ld(regs, R_LATE) + 1)
+            return
+        if slot == 0:
+            slot = _take(arena, regs, 1)
+            st(hot, word + HOT_SLOTS, (slots & (LOW << 32)) | slot)
+        elif count >= ld(regs, R_MAX_HEAVY):
+            st(regs, R_EVICTED, ld(regs, R_EVICTED) + 1)
+            found = slot * UNIT + HEAVY_HEADER
+            for place in range(1, count):
+                entry = slot * UNIT + HEAVY_HEADER + place * HEAVY_ENTRY
+                if ld(arena, entry + E_END) < ld(arena, found + E_END):
+                    found = entry
+        elif HEAVY_HEADER + (count + 1) * HEAVY_ENTRY > UNIT << (ld(arena, slot * UNIT + SLOT_COUNT) >> 32):
+            slot = _bigger(arena, regs, slot)
+            st(hot, word + HOT_SLOTS, (slots & (LOW << 32)) | slot)
+        if found < 0:
+            found = slot * UNIT + HEAVY_HEADER + count * HEAVY_ENTRY
+            st(arena, slot * UNIT + SLOT_COUNT, ld(arena, slot * UNIT + SLOT_COUNT) + 1)
+        end = ended if ended != 0 else (answered + MAX_CALL if answered != 0 else start + MAX_RINGING)
+        st(arena, found + E_START, start)
+        st(arena, found + E_ANSWER, answered)
+        st(arena, found + E_END, end)
+        st(arena, found + E_PRICE, price)
+        st(arena, found + E_CALL, call)
+        st(arena, found + E_RANGE, range_key)
+        st(arena, found + E_REF, ref)
+        st(arena, found + E_FACTS, facts | (FACT_KNOWN if ended != 0 else 0))
+        if level >= 3:
+            _mark_latest(arena, slot, found)
+    if kind == CALL:
+        if now - HEAVY_LATE < start < now:
+            _scan_heavy(arena, regs, slot, start)
+            _judge(hot, arena, regs, profiles, calendar, out, word, slot, start, False)
+        if start < ended and now - HEAVY_LATE < ended < now:
+            _scan_heavy(arena, regs, slot, ended)
+            _judge(hot, arena, regs, profiles, calendar, out, word, slot, ended, False)
+    elif now - HEAVY_LATE < at < now:
+        _scan_heavy(arena, regs, slot, at)
+        _judge(hot, arena, regs, profiles, calendar, out, word, slot, at, False)
+    _scan_heavy(arena, regs, slot, now)
+    _judge(hot, arena, regs, profiles, calendar, out, word, slot, now, False)
+    _plan_wake(hot, arena, heap, regs, profiles, calendar, word, slot)
+
+
+@compiled
+def _account(hot: Memory, regs: Memory, key: int) -> int:
+    """Word of an account's record, made when it is new. The caller made sure that there is room."""
+    word = _find(hot, ld(regs, R_CAPACITY), key)
+    if word < 0:
+        word = -1 - word
+        st(hot, word + HOT_KEY, key)
+        st(regs, R_ACCOUNTS, ld(regs, R_ACCOUNTS) + 1)
+    return word
+
+
+@compiled
+def _room(regs: Memory) -> int:
+    """Whether a row can need more than there is: a status."""
+    if ld(regs, R_OUT) + MAX_CROSSINGS_A_ROW > ld(regs, R_OUT_CAPACITY):
+        return OUTPUT_FULL
+    if ld(regs, R_ACCOUNTS) >= ld(regs, R_MAX_ACCOUNTS):
+        return TABLE_FULL
+    if ld(regs, R_ARENA_TOP) + (4 << ld(regs, R_ARENA_CLASS)) > ld(regs, R_ARENA_UNITS):
+        return ARENA_FULL
+    if ld(regs, R_HEAP_SIZE) + 2 > ld(regs, R_HEAP_CAPACITY):
+        return HEAP_FULL
+    return DONE
+
+
+@compiled
+def run(hot_: Memory, arena_: Memory, heap_: Memory, regs_: Memory, profiles_: Memory, calendar_: Memory, out_: Memory, kinds_: Memory, at_: Memory, keys_: Memory, calls_: Memory, ranges_: Memory, tails_: Memory, countries_: Memory, classes_: Memory, rates_: Memory, connects_: Memory, flags_: Memory, started_: Memory, answered_: Memory, ended_: Memory, first: int, rows: int, ref: int, unkeyed: int) -> int:
+    """Take rows `first` to `rows`; returns the row to go on with, and R_STATUS says why. `ref` is the reference of row 0.
+
+    Rows whose UNKEYED flag differs from `unkeyed` only move the clock. Emergency calls (class 0) and rows that are no calls count nothing.
+    """
+    hot = base(hot_)
+    arena = base(arena_)
+    heap = base(heap_)
+    regs = base(regs_)
+    profiles = base(profiles_)
+    calendar = base(calendar_)
+    out = base(out_)
+    kinds = base(kinds_)
+    ats = base(at_)
+    keys = base(keys_)
+    calls = base(calls_)
+    ranges = base(ranges_)
+    tails = base(tails_)
+    countries = base(countries_)
+    classes = base(classes_)
+    rates = base(rates_)
+    connects = base(connects_)
+    flagss = base(flags_)
+    starteds = base(started_)
+    answereds = base(answered_)
+    endeds = base(ended_)
+    capacity = ld(regs, R_CAPACITY)
+    row = first
+    status = DONE
+    while row < rows:
+        if row + AHEAD < rows:
+            prefetch(hot, _home(ld(keys, row + AHEAD), capacity) * HOT_WORDS)
+            if ld_u8(classes, row + AHEAD_SLOT) >= 2:
+                place = _home(ld(keys, row + AHEAD_SLOT), capacity) * HOT_WORDS
+                if ld(hot, place) == ld(keys, row + AHEAD_SLOT):
+                    slot = ld(hot, place + HOT_SLOTS) & LOW
+                    prefetch(arena, slot * UNIT)
+                    prefetch(arena, (slot + 1) * UNIT)
+        at = ld(ats, row)
+        now = ld(regs, R_NOW)
+        if at > now:
+            if at >= ld(regs, R_NEXT_DUE):
+                status = _advance(hot, arena, heap, regs, profiles, calendar, out, at)
+                if status != DONE:
+                    break
+            else:
+                st(regs, R_NOW, at)
+        kind = ld_u8(kinds, row)
+        level = ld_u8(classes, row)
+        flags = ld_u16(flagss, row)
+        key = ld(keys, row)
+        if 1 <= kind <= 4 and level >= 1 and key != 0 and ((flags & UNKEYED) != 0) == (unkeyed != 0):
+            status = _room(regs)
+            if status != DONE:
+                break
+            start = ld(starteds, row)
+            if start <= 0 or start > at:
+                start = at
+            start = max(start, at - MAX_AGE)
+            answered = ended = 0
+            if kind != ATTEMPT:
+                answered = ld(answereds, row)
+                if answered != 0:
+                    answered = min(max(answered, start), start + MAX_AGE)
+                if kind == ANSWER:
+                    if answered == 0:
+                        answered = at
+                else:
+                    ended = ld(endeds, row)
+                    if ended == 0 and kind == END:
+                        ended = at
+                    if ended != 0:
+                        ended = min(max(ended, start), start + MAX_AGE)
+                        answered = min(answered, ended)
+            call = ld(calls, row)
+            word = _account(hot, regs, key)
+            st(regs, R_ROWS, ld(regs, R_ROWS) + 1)
+            _light_row(hot, arena, regs, profiles, calendar, out, word, kind, call, start, answered, ended, at, ref + row)
+            if level >= 2:
+                if level > 2 and flags & NATIONAL_VALUE != 0:
+                    level = 2
+                level = min(level, 5)
+                tail = min(max(ld_i16(tails, row), 0), 1023)
+                facts = tail | (ld_u16(countries, row) << FACT_COUNTRY) | (level << FACT_CLASS)
+                rate = min(max(ld(rates, row), 0), MAX_PRICE)
+                connect = min(max(ld(connects, row), 0), MAX_PRICE)
+                price = rate | (connect << 32)
+                _heavy_row(
+                    hot,
+                    arena,
+                    heap,
+                    regs,
+                    profiles,
+                    calendar,
+                    out,
+                    word,
+                    kind,
+                    level,
+                    call,
+                    ld(ranges, row),
+                    facts,
+                    price,
+                    start,
+                    answered,
+                    ended,
+                    at,
+                    ref + row,
+                )
+        row += 1
+    st(regs, R_STATUS, status)
+    return row
+
+
+# --- between rows --------------------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def advance(hot_: Memory, arena_: Memory, heap_: Memory, regs_: Memory, profiles_: Memory, calendar_: Memory, out_: Memory, at: int) -> int:
+    """Move the event clock by a tick; returns a status, and is called again unless it is DONE."""
+    regs = base(regs_)
+    if at <= ld(regs, R_NOW):
+        return DONE
+    if at < ld(regs, R_NEXT_DUE):
+        st(regs, R_NOW, at)
+        return DONE
+    return _advance(base(hot_), base(arena_), base(heap_), regs, base(profiles_), base(calendar_), base(out_), at)
+
+
+@compiled
+def set_attributes(hot_: Memory, arena_: Memory, heap_: Memory, regs_: Memory, key: int, profile: int, since_day: int) -> int:
+    """Give an account its profile and age; returns a status. Its running calls are judged anew at the next whole second."""
+    hot, arena, heap, regs = base(hot_), base(arena_), base(heap_), base(regs_)
+    word = _find(hot, ld(regs, R_CAPACITY), key)
+    if word < 0 and profile == 0 and since_day == 0:
+        return DONE
+    status = _room(regs)
+    if status != DONE:
+        return status
+    word = _account(hot, regs, key)
+    st(hot, word + HOT_TAG, (ld(hot, word + HOT_TAG) & LOW) | (profile << 32) | (_short(since_day) << 48))
+    _wake_soon(hot, arena, heap, regs, word)
+    return DONE
+
+
+@compiled
+def _short(value: int) -> int:
+    """A 16-bit number as it must look to fill the sign bit of a word: 32,768 and above become negative."""
+    return value - 0x10000 if value >= 0x8000 else value
+
+
+@compiled
+def _wake_soon(hot: Memory, arena: Memory, heap: Memory, regs: Memory, word: int) -> None:
+    slot = ld(hot, word + HOT_SLOTS) & LOW
+    if slot == 0:
+        return
+    wake = ld(regs, R_NOW) // SECOND * SECOND + SECOND
+    pending = ld(arena, slot * UNIT + SLOT_WAKE)
+    if pending == wake:
+        return
+    st(arena, slot * UNIT + SLOT_WAKE, wake)
+    _push(heap, regs, wake, ld(hot, word + HOT_KEY))
+    if wake < ld(regs, R_NEXT_DUE):
+        st(regs, R_NEXT_DUE, wake)
+
+
+@compiled
+def wake_all(hot_: Memory, arena_: Memory, heap_: Memory, regs_: Memory, first: int) -> int:
+    """After new rules or holidays: judge every account with C2+ calls at the next whole second. Returns where to go on, -1 at the end."""
+    hot, arena, heap, regs = base(hot_), base(arena_), base(heap_), base(regs_)
+    for place in range(first, ld(regs, R_CAPACITY)):
+        if ld(regs, R_HEAP_SIZE) + 2 > ld(regs, R_HEAP_CAPACITY):
+            return place
+        if ld(hot, place * HOT_WORDS + HOT_KEY) != 0:
+            _wake_soon(hot, arena, heap, regs, place * HOT_WORDS)
+    return -1
+
+
+@compiled
+def copy_table(old_: Memory, capacity_old: int, hot_: Memory, arena_: Memory, regs_: Memory, cut: int) -> None:
+    """Fill a new table with the records of the old one; those with nothing to remember, or last active before `cut`, are left out."""
+    old, hot, arena, regs = base(old_), base(hot_), base(arena_), base(regs_)
+    capacity = ld(regs, R_CAPACITY)
+    now = ld(regs, R_NOW)
+    kept = 0
+    for place in range(capacity_old):
+        word = place * HOT_WORDS
+        key = ld(old, word + HOT_KEY)
+        if key == 0:
+            continue
+        slots = ld(old, word + HOT_SLOTS)
+        facts = ld(old, word + HOT_TAG)
+        if slots == 0 and facts >> 32 == 0:
+            if facts & LOW == 0:
+                continue
+            times = ld(old, word + HOT_TIMES)
+            if _light_over(now + _signed(now, times & LOW), now + _signed(now, (times >> 32) & LOW), now):
+                continue
+        if cut > 0 and _active(old, arena, now, word) < cut:
+            if slots & LOW != 0:
+                _give(arena, regs, slots & LOW)
+            if (slots >> 32) & LOW != 0:
+                _give(arena, regs, (slots >> 32) & LOW)
+            st(regs, R_EVICTED, ld(regs, R_EVICTED) + 1)
+            continue
+        target = -1 - _find(hot, capacity, key)
+        for offset in range(HOT_WORDS):
+            st(hot, target + offset, ld(old, word + offset))
+        kept += 1
+    st(regs, R_ACCOUNTS, kept)
+
+
+@compiled
+def _active(hot: Memory, arena: Memory, now: int, word: int) -> int:
+    """Start of the last call of an account; 0 when there is none."""
+    latest = 0
+    if ld(hot, word + HOT_TAG) & LOW != 0:
+        latest = now + _signed(now, ld(hot, word + HOT_TIMES) & LOW)
+    slots = ld(hot, word + HOT_SLOTS)
+    heavy = (slots & LOW) * UNIT
+    light = ((slots >> 32) & LOW) * UNIT
+    if heavy != 0:
+        for place in range(ld(arena, heavy + SLOT_COUNT) & LOW):
+            latest = max(latest, ld(arena, heavy + HEAVY_HEADER + place * HEAVY_ENTRY + E_START))
+    if light != 0:
+        for place in range(ld(arena, light + SLOT_COUNT) & LOW):
+            latest = max(latest, ld(arena, light + LIGHT_HEADER + place * LIGHT_ENTRY))
+    return latest
+
+
+@compiled
+def activity(hot_: Memory, arena_: Memory, regs_: Memory, times_: Memory) -> int:
+    """Start of the last call of every account into `times_`; returns how many."""
+    hot, arena, regs, times = base(hot_), base(arena_), base(regs_), base(times_)
+    count = 0
+    for place in range(ld(regs, R_CAPACITY)):
+        if ld(hot, place * HOT_WORDS + HOT_KEY) != 0:
+            st(times, count, _active(hot, arena, ld(regs, R_NOW), place * HOT_WORDS))
+            count += 1
+    return count
+
+
+@compiled
+def measure(hot_: Memory, arena_: Memory, regs_: Memory, key: int) -> tuple[int, int]:
+    """`(price per minute of running C2+ calls, cost of the day so far)` of one account at the event clock; micro-euro and unscaled."""
+    hot, arena, regs = base(hot_), base(arena_), base(regs_)
+    word = _find(hot, ld(regs, R_CAPACITY), key)
+    if word < 0:
+        return 0, 0
+    slot = ld(hot, word + HOT_SLOTS) & LOW
+    if slot == 0:
+        return 0, 0
+    now = ld(regs, R_NOW)
+    rate = cost = 0
+    for place in range(ld(arena, slot * UNIT + SLOT_COUNT) & LOW):
+        entry = slot * UNIT + HEAVY_HEADER + place * HEAVY_ENTRY
+        cost += _entry_cost(arena, entry, now, WINDOW_24H, 0)
+        answer = ld(arena, entry + E_ANSWER)
+        if answer != 0 and answer <= now < ld(arena, entry + E_END):
+            rate += ld(arena, entry + E_PRICE) & LOW
+    return rate, cost
+
+
+def zeros(words: int) -> Any:
+    """Zeroed words of kernel memory."""
+    return np.zeros(words, dtype=np.int64)

@@ -1,0 +1,64 @@
+"""What detection says: alerts, as `formats.md` writes them, one message per step of an episode."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+
+State = Literal["open", "update", "close"]
+Severity = Literal["info", "warning", "critical"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom an alert is about: kind `account` and the digest user name, in this version."""
+
+    kind: Literal["account", "prefix", "source", "network", "edge"]
+    value: str
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Why: call ids (newest last, 50 at the most), thresholds in force, observed values."""
+
+    calls: tuple[str, ...]
+    thresholds: dict[str, Any]
+    observed: dict[str, Any]
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One step of an episode. `step` counts from 1; id and step together are published once."""
+
+    alert_id: str
+    step: int
+    state: State
+    at: str
+    """ISO 8601 UTC with milliseconds."""
+    rule: str
+    rule_version: int
+    severity: Severity
+    subject: Subject
+    account: str = ""
+    score: int
+    cost_eur: float
+    reason: str
+    evidence: Evidence
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Alert)
+
+
+def encode_alert(alert: Alert) -> bytes:
+    """One line of JSON."""
+    return _encoder.encode(alert)
+
+
+def decode_alert(payload: bytes) -> Alert:
+    """The alert in a payload; `msgspec.DecodeError` when it is not one."""
+    return _decoder.decode(payload)
+
+
+def iso_time(at_ms: int) -> str:
+    """`2026-11-22T03:04:05.678Z`."""
+    return (_EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,63 @@
+"""Nights, weekends and public holidays as a list of instants, in the operator's time zone and right across its clock changes.
+
+The kernel asks "is it off hours at this instant, and until when"; here the answer is compiled. Wall time is turned into instants day by
+day, so a night has seven or nine hours when the clocks change.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from ringfence.detection.layout import DAY
+from ringfence.detection.tables import Words
+
+NIGHT_BEGINS = 22
+NIGHT_ENDS = 6
+MARGIN_DAYS = 40
+"""Compiled before and after what is asked for."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_YEARS = 60
+
+
+def compile_off_hours(days: Iterable[str], zone: ZoneInfo, from_ms: int, until_ms: int) -> Words:
+    """Transitions between `from_ms` and `until_ms` and some weeks around: words of `instant_ms * 2 + flag`, ascending, first at 0.
+
+    `days` are public holidays as `2026-12-25`. Spans beyond sixty years are cut at the end.
+    """
+    holidays = {date.fromisoformat(day) for day in days}
+    first = _local_day(from_ms, zone) - timedelta(days=MARGIN_DAYS)
+    last = min(_local_day(until_ms, zone) + timedelta(days=MARGIN_DAYS), first + timedelta(days=366 * MAX_YEARS))
+    edges: list[tuple[int, int]] = [(0, 0)]
+    day = first
+    while day <= last:
+        if day.weekday() >= 5 or day in holidays:
+            marks = ((0, 1),)
+        else:
+            marks = ((0, 1), (NIGHT_ENDS, 0), (NIGHT_BEGINS, 1))  # type: ignore[assignment]
+        edges.extend((_instant(day, hour, zone), flag) for hour, flag in marks)
+        day += timedelta(days=1)
+    kept = [edges[0], *(after for before, after in pairwise(edges) if after[1] != before[1])]
+    return np.array([instant * 2 + flag for instant, flag in kept], np.int64)
+
+
+def occasion(at_ms: int, days: Iterable[str], zone: ZoneInfo) -> str:
+    """Why limits are lower at an instant, for sentences: `at night`, `at the weekend`, `on a public holiday` or nothing."""
+    local = (EPOCH + timedelta(milliseconds=at_ms)).astimezone(zone)
+    if local.date().isoformat() in set(days):
+        return "on a public holiday"
+    if local.hour < NIGHT_ENDS or local.hour >= NIGHT_BEGINS:
+        return "at night"
+    return "at the weekend" if local.weekday() >= 5 else ""
+
+
+def _local_day(at_ms: int, zone: ZoneInfo) -> date:
+    return (EPOCH + timedelta(milliseconds=max(at_ms, MARGIN_DAYS * 2 * DAY))).astimezone(zone).date()
+
+
+def _instant(day: date, hour: int, zone: ZoneInfo) -> int:
+    local = datetime.combine(day, time(hour), tzinfo=zone)
+    return (local.astimezone(UTC) - EPOCH) // timedelta(milliseconds=1)

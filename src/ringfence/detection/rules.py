@@ -1,0 +1,252 @@
+"""Rule sets: which detector judges whom, at which thresholds, and what follows.
+
+A rule set is a TOML text with a version. Reading is strict: whatever is not understood is refused with its line, because a misspelt
+threshold is a hole nobody sees. Thresholds are integers in the kernel's units; factors are percent and are applied once per profile, so
+the kernel only looks up. Nothing here reads a file.
+"""
+
+import difflib
+import re
+import tomllib
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final, Literal, NoReturn
+
+import numpy as np
+
+from ringfence.base.errors import OperatorError
+from ringfence.detection.layout import COST_DETECTORS, LIGHT_DETECTORS, MINUTE, NEVER, PROFILE_WORDS, THRESHOLD_ROW, VARIANTS, Detector
+from ringfence.detection.tables import Words
+from ringfence.telephony.control import Segment
+from ringfence.telephony.suspicion import Mode
+
+SEGMENTS: Final[tuple[Segment, ...]] = ("residential", "business", "trunk")
+MODES: Final[tuple[Mode, ...]] = ("observe", "propose", "act")
+MAX_RULES_CHARACTERS = 256 * 1024
+MAX_COUNT: Final = 1_000_000
+MAX_EURO: Final = 1_000_000
+MAX_CHANNELS: Final = 100_000
+TRUNK_CHANNELS: Final = 10
+"""Trunk limits are written for this many channels and scale with the trunk's own, never below one such portion."""
+
+_RULE_KEYS = ("name", "mode", *SEGMENTS, "off_hours", "new_account")
+_CHANNELS = re.compile(r"channels(?: \+ ([0-9]{1,4}))?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """A limit in the kernel's units; `per_channel`: added to the channels of the account."""
+
+    value: int
+    per_channel: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One detector with its limits: `(warn, act)` by segment, factors in percent."""
+
+    detector: Detector
+    name: str
+    mode: Mode
+    limits: tuple[tuple[Threshold, Threshold], ...]
+    off_hours: int
+    new_account: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What of an account the limits depend on. `exempt_until_ms` 0: not exempt."""
+
+    segment: Segment = "residential"
+    channels: int = 1
+    sensitivity: int = 0
+    exempt_until_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleSet:
+    """Rules by detector, in force together. `text` is what they were read from."""
+
+    version: int
+    rules: dict[Detector, Rule]
+    text: str
+
+
+def read_rules(text: str, *, version: int | None = None) -> RuleSet:
+    """The rule set in a TOML text. `version` replaces the text's own, for saved versions. OperatorError with the line of the mistake."""
+    if len(text) > MAX_RULES_CHARACTERS:
+        raise OperatorError(f"a rule set has {MAX_RULES_CHARACTERS} characters at the most", reason="rules_long")
+    try:
+        tree = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        reason = "duplicate_rule" if "Cannot declare" in str(error) or "Cannot overwrite" in str(error) else "rules_syntax"
+        told = f"the rules are not TOML: {error}"
+        if reason == "duplicate_rule":
+            told = f"the rules name something twice: {error}"
+        raise OperatorError(f"{told}; correct that line.", reason=reason) from None
+    reader = _Reader(text)
+    for key in tree:
+        if key not in ("version", "rules"):
+            reader.refuse((), key, f"{key} is not known here; a rule set has version and rules", "unknown_key")
+    own = tree.get("version")
+    if not isinstance(own, int) or isinstance(own, bool) or not 1 <= own <= 2**31:
+        reader.refuse((), "version", "version must be a whole number from 1 on", "rules_version")
+    tables = tree.get("rules")
+    if not isinstance(tables, dict) or not tables:
+        reader.refuse((), "rules", "there is no rule; add a table such as [rules.D02]", "no_rules")
+    rules = {rule.detector: rule for rule in (reader.rule(key, table) for key, table in tables.items())}
+    return RuleSet(version=own if version is None else version, rules=dict(sorted(rules.items())), text=text)
+
+
+class _Reader:
+    """Turns tables into rules and knows on which line each key stands."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = text.splitlines()
+
+    def rule(self, key: str, table: Any) -> Rule:
+        path = ("rules", key)
+        if key not in Detector.__members__:
+            self.refuse(("rules",), key, f"{key} is no detector{_closest(key, list(Detector.__members__))}", "unknown_rule")
+        detector = Detector[key]
+        if not isinstance(table, dict):
+            self.refuse(("rules",), key, f"{key} must be a table such as [rules.{key}]", "bad_rule")
+        for name in table:
+            if name not in _RULE_KEYS:
+                self.refuse(path, name, f"{name} is not known in a rule{_closest(name, list(_RULE_KEYS))}", "unknown_key")
+        mode = table.get("mode", "propose")
+        if mode not in MODES:
+            self.refuse(path, "mode", f"mode is {mode!r}; write observe, propose or act", "bad_mode")
+        name = table.get("name", key)
+        if not isinstance(name, str) or not 1 <= len(name) <= 100 or not name.isprintable():
+            self.refuse(path, "name", "name must be a text of 1 to 100 printable characters", "bad_name")
+        return Rule(
+            detector=detector,
+            name=name,
+            mode=mode,
+            limits=tuple(self._limits(path, detector, segment, table.get(segment)) for segment in SEGMENTS),
+            off_hours=self._percent(path, table, "off_hours"),
+            new_account=self._percent(path, table, "new_account"),
+        )
+
+    def _limits(self, path: tuple[str, ...], detector: Detector, segment: str, pair: Any) -> tuple[Threshold, Threshold]:
+        if pair is None:
+            self.refuse(path, "", f"{path[-1]} has no limits for {segment}; add {segment} = {{ warn = ..., act = ... }}", "missing_limit")
+        if not isinstance(pair, dict):
+            self.refuse(path, segment, f"{segment} must be {{ warn = ..., act = ... }}", "bad_limit")
+        for name in pair:
+            if name not in ("warn", "act"):
+                self.refuse(path, segment, f"{name} is not known in limits; write warn and act", "unknown_key")
+        values = []
+        for name in ("warn", "act"):
+            if name not in pair:
+                self.refuse(path, segment, f"{segment} has no {name}", "missing_limit")
+            values.append(self._threshold(path, detector, segment, name, pair[name]))
+        warn, act = values
+        if (warn.per_channel, warn.value) > (act.per_channel, act.value) or (warn.per_channel and not act.per_channel):
+            self.refuse(path, segment, f"warn of {segment} is above act; act must be the higher limit", "warn_above_act")
+        return warn, act
+
+    def _threshold(self, path: tuple[str, ...], detector: Detector, segment: str, name: str, value: Any) -> Threshold:
+        what = f"{name} of {segment}"
+        if isinstance(value, str):
+            match = _CHANNELS.fullmatch(value)
+            if detector is not Detector.D08 or segment == "residential" or match is None:
+                self.refuse(path, segment, f'{what} is {value!r}; write a number (or, for D08, "channels + N")', "bad_limit")
+            return Threshold(value=int(match[1] or 0), per_channel=True)
+        if isinstance(value, bool) or not isinstance(value, int | Decimal) or (isinstance(value, Decimal) and not value.is_finite()):
+            self.refuse(path, segment, f"{what} must be a number", "bad_limit")
+        if value <= 0:
+            self.refuse(path, segment, f"{what} is {value}; a limit is above zero", "negative_limit")
+        if detector in COST_DETECTORS:
+            if value > MAX_EURO or value * 100 != int(value * 100):
+                self.refuse(path, segment, f"{what} is {value}; write euro up to {MAX_EURO:,} with two decimals at the most", "bad_limit")
+            return Threshold(value=int(value * 1_000_000) * MINUTE)
+        if value != int(value) or value > MAX_COUNT:
+            self.refuse(path, segment, f"{what} is {value}; write a whole number up to {MAX_COUNT:,}", "bad_limit")
+        if detector in LIGHT_DETECTORS and value < 2:
+            self.refuse(path, segment, f"{what} is {value}; every call would reach it, write 2 or more", "bad_limit")
+        return Threshold(value=int(value) * (MINUTE if detector is Detector.D18 else 1))
+
+    def _percent(self, path: tuple[str, ...], table: dict[str, Any], name: str) -> int:
+        value = table.get(name, 100)
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100:
+            self.refuse(path, name, f"{name} is {value}; write percent from 1 to 100", "bad_factor")
+        return value
+
+    def refuse(self, path: tuple[str, ...], key: str, why: str, reason: str) -> NoReturn:
+        """Raise with the line of a key (or of its table when the key is not there)."""
+        raise OperatorError(f"line {self._line(path, key)} of the rules: {why}.", reason=reason)
+
+    def _line(self, path: tuple[str, ...], key: str) -> int:
+        table, below, best = "", 1, 1
+        wanted = ".".join(path)
+        for number, line in enumerate(self._lines, start=1):
+            if header := re.match(r"\s*\[\s*([^\]]+?)\s*\]", line):
+                table = re.sub(r"[\s\"']", "", header[1])
+                if table == wanted or (key and table == f"{wanted}.{key}".lstrip(".")):
+                    below = best = number
+                    if table != wanted:
+                        return number
+            elif table == wanted and key and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+                return number
+        return best or below
+
+
+def _closest(word: str, words: list[str]) -> str:
+    found = difflib.get_close_matches(word, words, n=1)
+    return f" (did you mean {found[0]}?)" if found else ""
+
+
+def limit_of(rule: Rule, profile: Profile, place: int, variant: int) -> int:
+    """The limit in force: `place` 0 warn or 1 act, `variant` bit 1 off hours, bit 0 new account. Kernel's units, at least one.
+
+    Rounded up. A count is never lowered below two, nor raised by that: at night a single call must not be enough to act.
+    """
+    threshold = rule.limits[SEGMENTS.index(profile.segment)][place]
+    full = threshold.value
+    if threshold.per_channel:
+        full = max(profile.channels + threshold.value, rule.limits[0][place].value)
+    elif profile.segment == "trunk":
+        full = full * max(profile.channels, TRUNK_CHANNELS) // TRUNK_CHANNELS
+    share = (rule.off_hours if variant & 2 else 100) * (rule.new_account if variant & 1 else 100) * (200 - profile.sensitivity)
+    lowered = -(-full * share // 2_000_000)
+    if rule.detector in COST_DETECTORS or rule.detector is Detector.D18:
+        return max(lowered, 1)
+    return max(lowered, min(full, 2))
+
+
+def profile_words(rules: RuleSet, profile: Profile) -> Words:
+    """The row of a profile in the kernel's table of thresholds; a detector without a rule is never reached."""
+    words = np.full(PROFILE_WORDS, NEVER, np.int64)
+    for variant in range(VARIANTS):
+        for detector, rule in rules.rules.items():
+            place = (variant * THRESHOLD_ROW + detector) * 2
+            words[place] = limit_of(rule, profile, 0, variant)
+            words[place + 1] = limit_of(rule, profile, 1, variant)
+    words[THRESHOLD_ROW * 2 - 1] = profile.exempt_until_ms
+    return words
+
+
+Unit = Literal["euro", "minutes", "calls", "numbers", "countries"]
+
+UNIT_OF: Final[dict[Detector, Unit]] = {
+    Detector.D01: "euro",
+    Detector.D02: "euro",
+    Detector.D03: "euro",
+    Detector.D06: "calls",
+    Detector.D07: "calls",
+    Detector.D08: "calls",
+    Detector.D09: "calls",
+    Detector.D10: "calls",
+    Detector.D11: "numbers",
+    Detector.D12: "countries",
+    Detector.D14: "numbers",
+    Detector.D18: "minutes",
+    Detector.D21: "calls",
+}
+
+
+def plain_value(detector: Detector, value: int) -> int:
+    """A kernel value as people and other rooms count it: micro-euro, milliseconds of talk, or a count."""
+    return value // MINUTE if detector in COST_DETECTORS else value
