@@ -11,7 +11,7 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,13 +19,14 @@ from ringfence.base.errors import OperatorError, UnavailableError
 from ringfence.runtime import nats_server, postgres
 from ringfence.runtime.bus import Bus
 from ringfence.runtime.db import migrate
-from ringfence.runtime.processes import Child, end_leftovers
+from ringfence.runtime.processes import Child
 from ringfence.runtime.role import connect_bus
 from ringfence.runtime.settings import Settings
 from ringfence.runtime.streams import BUCKETS, STREAMS
 
 ENGINE_USER = "ringfence"
 START_SECONDS = 30.0
+AGAIN_SECONDS = 0.2
 _POLL_SECONDS = 0.05
 _FOLDERS = {"keys": 0o700, "run": 0o755, "log": 0o755, "archive": 0o750, "snapshots": 0o750, "edges": 0o750}
 
@@ -70,7 +71,6 @@ class Engines:
     async def start(self) -> list[str]:
         """Start what is embedded, wait until it answers, prepare it; the migrations that ran."""
         settings = self._settings
-        await end_leftovers(settings.run_dir)
         owner = engine_user(settings.data_dir) if not (settings.database_url and settings.nats_url) else None
         if not settings.nats_url:
             command = nats_server.prepare(settings, binary=self._nats_binary(owner), owner=owner)
@@ -91,18 +91,36 @@ class Engines:
             await bus.close()
         return await migrate(settings.database)
 
+    async def keep(self, tell: Callable[[str], None]) -> None:
+        """Start an engine again when it dies, until cancelled. The roles wait for it meanwhile."""
+        async with asyncio.TaskGroup() as group:
+            if self._nats is not None:
+                group.create_task(self._keep_nats(self._nats, tell))
+            if self._postgres is not None:
+                group.create_task(self._keep_postgres(self._postgres, tell))
+
+    async def _keep_nats(self, nats: Child, tell: Callable[[str], None]) -> None:
+        while True:
+            code = await nats.wait()
+            tell(f"NATS ended (code {code}) and is started again; see {nats.command.log_file}")
+            await asyncio.sleep(AGAIN_SECONDS)
+            self._nats = nats = await Child.start(nats.command)
+
+    async def _keep_postgres(self, database: postgres.Postgres, tell: Callable[[str], None]) -> None:
+        while True:
+            code = await database.child.wait()
+            tell(f"PostgreSQL ended (code {code}) and is started again; see {database.child.command.log_file}")
+            await asyncio.sleep(AGAIN_SECONDS)
+            # An orphaned backend may hold the shared memory for a moment; then the postmaster ends at once and is tried again.
+            with contextlib.suppress(OperatorError):
+                await database.start()
+
     async def stop(self) -> None:
         """Stop in order: the database, then the bus."""
         if self._postgres is not None:
             await self._postgres.stop()
         if self._nats is not None:
             await self._nats.stop()
-
-    @property
-    def children(self) -> tuple[Child, ...]:
-        """The engines that run as our children."""
-        database = (self._postgres.child,) if self._postgres is not None else ()
-        return (*((self._nats,) if self._nats is not None else ()), *database)
 
     async def _connect(self) -> Bus:
         """Connect as soon as the server listens. With many streams it reads for a while before it does."""

@@ -65,9 +65,9 @@ def run_role(name: RoleName, main: Callable[[Role], Awaitable[None]]) -> NoRetur
         if settings.metrics.base_port:
             serve_metrics(settings.metrics.base_port + ROLES.index(name))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_until_stopped(_live(name, settings, main)))
+            runner.run(until_stopped(_live(name, settings, main)))
     except* RingfenceError as group:
-        failure = _first(group)
+        failure = first_failure(group)
     sys.exit(ExitCode.OK if failure is None else _report(failure))
 
 
@@ -111,12 +111,21 @@ async def _connect_patiently(name: str, settings: Settings) -> Bus:
             await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _until_stopped(work: Coroutine[None, None, None]) -> None:
+async def until_stopped(work: Coroutine[None, None, None]) -> None:
     """Run `work`; SIGINT and SIGTERM cancel it, and being cancelled that way is success."""
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
+    told = False
+
+    def stop() -> None:
+        # Once: a second Ctrl-C must not cut the orderly end short.
+        nonlocal told
+        if not told:
+            told = True
+            task.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, stop)
     with contextlib.suppress(asyncio.CancelledError):
         await task
 
@@ -128,7 +137,7 @@ def _parse_arguments(name: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _first(group: BaseExceptionGroup[RingfenceError]) -> RingfenceError:
+def first_failure(group: BaseExceptionGroup[RingfenceError]) -> RingfenceError:
     """The one to report: a mistake of the operator before anything else, since repeating does not cure it."""
     leaves = list(_leaves(group))
     return next((leaf for leaf in leaves if isinstance(leaf, OperatorError)), leaves[0])

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from ringfence.base.errors import OperatorError
@@ -172,6 +172,14 @@ class Surface(_Section):
     certificate_file: Path | None = None
     key_file: Path | None = None
     trusted_proxy: str = ""
+
+    @model_validator(mode="after")
+    def _is_protected(self) -> Self:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file belong together; set both")
+        if not (is_loopback(self.listen) or self.certificate_file or self.trusted_proxy):
+            raise ValueError(f"{self.listen} can be reached from outside; set certificate_file and key_file, or trusted_proxy")
+        return self
 
 
 class Console(Surface):

@@ -258,7 +258,7 @@ def test_a_request_under_way_fails_at_once_when_the_server_dies(own_nats: NatsSe
             async with asyncio.TaskGroup() as group:
                 server = group.create_task(other.serve("slow", never))
                 await asyncio.sleep(0.05)
-                request = group.create_task(bus.request("slow", b"", timeout_seconds=30))
+                request = asyncio.ensure_future(bus.request("slow", b"", timeout_seconds=30))
                 await asyncio.sleep(0.05)
                 began = time.monotonic()
                 own_nats.kill()

@@ -1,0 +1,1 @@
+"""`ringfence`: the command line. Local commands start, check and rehearse; the others are clients of the API."""

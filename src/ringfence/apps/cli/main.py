@@ -1,0 +1,81 @@
+"""`ringfence`: finds the command and imports only that one, so that `--help` answers at once.
+
+A command module has an `app` (a Typer). A mistake of the operator is one sentence on stderr and exit code 2, for every command,
+here and nowhere else.
+"""
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import typer
+import typer.core
+import typer.main
+
+from ringfence import __version__
+from ringfence.base.errors import RingfenceError, kind_of
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("ringfence.apps.cli.up", "Start everything on this machine."),
+    "check": ("ringfence.apps.cli.check", "Check settings and environment without starting anything."),
+}
+"""Name -> (module, what it does)."""
+
+
+class Commands(typer.core.TyperGroup):
+    """The group of all commands; a module is imported when its command runs, not to be listed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # click's signature, here and below.
+        """Names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """A stand-in that knows its help, for the list."""
+        if cmd_name not in COMMANDS:
+            return None
+        return typer.core.TyperCommand(cmd_name, help=COMMANDS[cmd_name][1])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """The real command, for running it."""
+        if args and args[0] in COMMANDS:
+            module = import_module(COMMANDS[args[0]][0])
+            command = typer.main.get_command(module.app)
+            command.name = args[0]
+            return args[0], command, args[1:]
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Ringfence finds toll fraud on SIP traffic and blocks it at the SIP edge.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ringfence {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+) -> None:
+    """Options before the command."""
+
+
+def main() -> None:
+    """Entry point of the `ringfence` script."""
+    try:
+        app()
+    except RingfenceError as error:
+        sys.stderr.write(f"ringfence: {error}\n")
+        sys.exit(kind_of(error)[1])
+
+
+if __name__ == "__main__":
+    main()
