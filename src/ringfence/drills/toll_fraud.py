@@ -1,8 +1,8 @@
 """Drill `toll-fraud`: a night with 2,000 households, and one of their accounts in a thief's hands, calling Sierra Leone.
 
 Everything goes over the wire: SIP with digest to the edge, HEP from the edge to ingest, 603 back. The score counts what the thief's
-answered calls cost to their planned end, because running calls are not ended. It passes when the account is blocked in time, no household is
-refused, and the stolen account's owner still reaches 112.
+answered calls cost to their planned end, because running calls are not ended. It passes when the account is blocked in time, no
+household is refused, and the stolen account's owner still reaches 112.
 """
 
 import asyncio

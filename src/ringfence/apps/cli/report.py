@@ -9,7 +9,8 @@ _STYLE = """
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6eaee; --dim: #9aa7b4; --line: #2c3640; --bad: #ff8a80; --good: #7bd89b; --paper: #12171c; }
 }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
+body { max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; margin: 0 0 1rem; } .passed { color: var(--good); } .failed { color: var(--bad); }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: 1rem; margin: 0 0 2rem; }
 dt { color: var(--dim); font-size: .85rem; } dd { margin: 0; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
