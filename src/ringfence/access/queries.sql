@@ -110,10 +110,12 @@ where token_id = %(token_id)s and revoked_at is null returning user_id, label;
 -- revoke_tokens --
 update access.tokens set revoked_at = ringfence.at(%(now_ms)s) where user_id = %(user_id)s and revoked_at is null;
 
+-- lock_failure --
+-- Whether or not the row is there yet, so that two attempts at once count as two.
+select pg_advisory_xact_lock(hashtextextended(encode(%(key)s::bytea, 'hex'), 0));
+
 -- read_failures --
--- In key order and locked, so that two attempts at once count as two.
-select key, failures, ringfence.ms(last_at) as last_ms
-from access.sign_in_failures where key = any(%(keys)s::bytea[]) order by key for update;
+select key, failures, ringfence.ms(last_at) as last_ms from access.sign_in_failures where key = any(%(keys)s::bytea[]);
 
 -- book_failure --
 -- A counter that rested for a window starts again at one.

@@ -87,18 +87,20 @@ class AccessStore:
     # Failed sign-ins
 
     async def failures(self, keys: Sequence[bytes]) -> dict[bytes, Counter]:
-        """The counters of these keys, locked until the transaction ends."""
+        """The counters of these keys, locked until the transaction ends, in key order so that nobody waits in a circle."""
+        for key in sorted(keys):
+            await self.rows("lock_failure", key=key)
         rows = await self.rows("read_failures", keys=list(keys))
         return {bytes(row["key"]): Counter(row["failures"], row["last_ms"]) for row in rows}
 
     async def book_failures(self, keys: Sequence[bytes], now_ms: int) -> None:
-        """One more failure on each key, in key order so that two attempts cannot wait for each other."""
-        for key in sorted(keys):
+        """One more failure on each key."""
+        for key in keys:
             await self.run("book_failure", key=key, now_ms=now_ms, forgotten_ms=now_ms - WINDOW_MS)
 
     async def forgive(self, keys: Sequence[bytes]) -> None:
         """A sign-in worked: its pair starts afresh, and the attempt booked on the others is taken back."""
-        await self.failures(keys)  # Locks in key order.
+        await self.failures(keys)  # Locks them.
         await self.run("clear_failures", key=keys[0])
         await self.run("forgive_failure", keys=list(keys[1:]))
 

@@ -1,0 +1,137 @@
+"""The migrations make `schema.sql`, every named query runs, and each room's queries write that room's schema only."""
+
+import asyncio
+import re
+import subprocess
+from collections.abc import Iterator
+from importlib.resources import files
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from ringfence.runtime.db import list_migrations, load_queries, migrate
+from ringfence.runtime.postgres import find_binaries
+from tests.harness.engines import PROJECT, PostgresServer
+
+PACKAGES = sorted(
+    ".".join(("ringfence", *path.parent.relative_to(PROJECT / "src" / "ringfence").parts))
+    for path in (PROJECT / "src" / "ringfence").rglob("queries.sql")
+)
+PARAMETER = re.compile(r"%\((\w+)\)s(?:::(\w+(?:\[\])?))?")
+WRITES = re.compile(r"\b(?:insert into|update|delete from|truncate|copy)\s+(\w+)\.(\w+)", re.IGNORECASE)
+
+
+def dump(url: str) -> str:
+    """The schema of a database without what differs by name or run."""
+    program = find_binaries() / "pginstall" / "bin" / "pg_dump"
+    text = subprocess.run(
+        [program, "--schema-only", "--no-owner", "--exclude-schema=public", url], check=True, capture_output=True, text=True
+    ).stdout
+    return re.sub(r"^\\(?:un)?restrict .*$", "", text, flags=re.MULTILINE)
+
+
+def test_migrations_make_the_schema_on_one_page(postgres: PostgresServer, database_url: str) -> None:
+    page = (files("ringfence.migrations") / "schema.sql").read_text("utf-8")
+    url = postgres.create("one_page")
+    try:
+        with psycopg.connect(url) as connection:
+            connection.execute(page.encode())
+        expected, found = dump(url), dump(database_url)
+        assert "CREATE TABLE access.users" in found
+        assert found == expected
+    finally:
+        postgres.drop("one_page")
+
+
+def test_migrating_again_changes_nothing(database_url: str) -> None:
+    assert asyncio.run(migrate(database_url)) == []
+    assert [name.split("_")[1] for _, name, _ in list_migrations()] == ["pre"] * len(list_migrations())
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    assert len(PACKAGES) >= 4, PACKAGES
+    for package in PACKAGES:
+        for name in load_queries(package):
+            yield package, name
+
+
+# What stands for each parameter while a query is tried: enough for PostgreSQL to plan and run it on empty tables.
+TEXT_ARRAYS, BYTES = {"roles", "proposals"}, {"key", "token_hash"}
+NUMBERS = re.compile(r"(_ms|_id)$|^(step|limit|version|revision|after|before|position|paged|slot|chunk|size|rows|bad|added|changed|removed|same"
+                     r"|score|cost_micro|rule_version|destination_class|prefixes)$")  # fmt: skip
+WORDS = {
+    "role": "analyst", "kind": "accounts", "state": "open", "scope": "account", "severity": "warning", "address": "192.0.2.1",
+    "prefix": "192.0.2.0/24", "entry": "{}", "evidence": "{}", "name": "anna", "feedback": "fraud", "time_zone": "UTC",
+}  # fmt: skip
+SPECIAL = {("put_block", "state"): "active", ("add_network", "kind"): "own_pool"}
+FLAGS = {"disabled", "must_change", "running", "unacknowledged", "reachable", "agrees", "everyone"}
+
+
+def value_of(package: str, query: str, name: str, cast: str) -> object:
+    if cast == "date[]" or name == "days":
+        return []
+    if cast == "bytea[]" or (name == "keys" and package == "ringfence.access"):
+        return [b"k"]
+    if cast == "bigint[]" or name == "entries":
+        return [1]
+    if name in TEXT_ARRAYS:
+        return ["analyst"]
+    if name in BYTES and package == "ringfence.access":
+        return b"k"
+    if name in FLAGS:
+        return False
+    if package == "ringfence.enforcement" and name == "kind":
+        return "account"
+    if package == "ringfence.detection" and name == "kind":
+        return "rules"
+    if (query, name) in SPECIAL:
+        return SPECIAL[query, name]
+    if name in WORDS:
+        return WORDS[name]
+    if NUMBERS.search(name) and not (name.endswith("_id") and name != "entry_id"):
+        return 1
+    return "x"
+
+
+@pytest.mark.parametrize(("package", "name"), list(queries()))
+def test_every_named_query_runs(package: str, name: str, database_url: str) -> None:
+    loaded = load_queries(package)
+    query = loaded[name]
+    parameters = {found: value_of(package, name, found, cast) for found, cast in PARAMETER.findall(query)}
+    with psycopg.connect(database_url) as connection:
+        if package == "ringfence.subscribers" and ("incoming" in query or "numbered" in query):
+            if name != "create_incoming":
+                connection.execute(loaded["create_incoming"])
+            if "numbered" in query and name != "number_incoming":
+                connection.execute(loaded["number_incoming"], {"size": 5})
+        try:
+            if query.startswith("copy") or "\nfrom stdin" in query:
+                with connection.cursor().copy(query):
+                    pass
+            else:
+                connection.execute(query, parameters)
+        except psycopg.errors.ForeignKeyViolation:
+            pass  # It ran as far as a table may be empty.
+        connection.rollback()
+
+
+def test_each_room_writes_its_own_schema() -> None:
+    written = 0
+    for package, name in queries():
+        room = package.split(".")[1]
+        for schema, table in WRITES.findall(load_queries(package)[name]):
+            if schema == "set":
+                continue
+            assert schema == room, f"{package} {name} writes {schema}.{table}"
+            written += 1
+    assert written > 40
+
+
+def test_a_database_of_a_newer_program_is_refused(database_url: str) -> None:
+    from ringfence.base.errors import OperatorError
+
+    with psycopg.connect(database_url) as connection:
+        connection.execute(sql.SQL("insert into public.migration (version, name) values (9999, 'later')"))
+    with pytest.raises(OperatorError, match="newer program"):
+        asyncio.run(migrate(database_url))
