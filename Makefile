@@ -1,0 +1,45 @@
+# make run    sets everything up and runs the product
+# make test   sets everything up, checks and tests it (what CI runs)
+# Needs python3 (3.11 or newer), git and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test check lock soak bench peers
+
+run: $(VENV)/.run-ready
+	@$(BIN)/ringfence up $(ARGS)
+
+test: $(VENV)/.dev-ready peers check
+	@PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/pytest $(ARGS)
+
+check: $(VENV)/.dev-ready
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+# What is too long for a gate of minutes.
+soak: $(VENV)/.dev-ready peers
+	@PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/pytest -m soak --timeout 3600 $(ARGS)
+
+# make bench NAME=kernel
+bench: $(VENV)/.run-ready
+	@$(BIN)/ringfence bench $(NAME) --json
+
+# The Debian packages that tests talk to. Missing ones skip their tests by name.
+peers:
+	@tools/install_peers.sh
+
+lock:
+	@tools/lock.sh
+
+# The second start must be quick: pip runs again only when a lock file has changed.
+$(VENV)/.run-ready: requirements.lock tools/make_venv.sh
+	@PYTHON=$(PYTHON) tools/make_venv.sh $(VENV) requirements.lock
+	@touch $@
+
+$(VENV)/.dev-ready: requirements-dev.lock tools/make_venv.sh
+	@PYTHON=$(PYTHON) tools/make_venv.sh $(VENV) requirements-dev.lock
+	@touch $@ $(VENV)/.run-ready
