@@ -1,0 +1,304 @@
+"""What is happening now, in memory, straight from NATS: running alerts, blocks, proposals, edges, breakers and the parts' heartbeats.
+
+The live pages read this and nothing else, so they go on while PostgreSQL is down. It decides nothing and writes nothing. The one thing to
+know: it holds what NATS said last; `connected` says whether NATS still speaks.
+"""
+
+import asyncio
+import contextlib
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+import msgspec
+import structlog
+
+from ringfence.base.clock import Clock
+from ringfence.enforcement.model import Approval, Block, Breaker, BreakerKind, EdgeReport, Exemption, Proposal
+from ringfence.runtime.bucket import CaughtUp
+from ringfence.runtime.bus import Bus
+from ringfence.runtime.status import SILENT_MS, Status
+
+CLOSED_KEPT = 500
+"""Closed alerts that stay for the lists; older ones are in PostgreSQL."""
+SAMPLES = 120
+"""Seconds of the past behind the small lines of the overview."""
+LEAST_MINUTES = 1.0
+"""An alert that opened seconds ago is not yet projected over less than this."""
+
+_log = structlog.stdlib.get_logger(__name__)
+T = TypeVar("T")
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom an alert is about."""
+
+    kind: str
+    value: str
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What an alert rests on: the calls, and observed values against the thresholds that were in force."""
+
+    calls: tuple[str, ...] = ()
+    thresholds: dict[str, Any] = {}
+    observed: dict[str, Any] = {}
+
+
+class AlertStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of an alert, as `formats.md` gives it to outsiders."""
+
+    alert_id: str
+    state: Literal["open", "update", "close"]
+    at: datetime
+    rule: str
+    rule_version: int
+    severity: Literal["info", "warning", "critical"]
+    subject: Subject
+    account: str = ""
+    score: int = 0
+    cost_eur: float = 0.0
+    reason: str = ""
+    evidence: Evidence = Evidence()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveAlert:
+    """An alert as its newest step left it."""
+
+    alert_id: str
+    state: str
+    rule: str
+    rule_version: int
+    severity: str
+    subject_kind: str
+    subject_value: str
+    account: str
+    score: int
+    cost_micro: int
+    reason: str
+    evidence: Evidence
+    opened_ms: int
+    changed_ms: int
+    closed_ms: int = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether the episode goes on."""
+        return self.state != "close"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One second of the overview."""
+
+    at_ms: int
+    calls_per_second: float
+    risk_micro: int
+
+
+@dataclass(slots=True)
+class Board:
+    """The present. `follow` keeps it so; everything else reads."""
+
+    clock: Clock
+    blocks: dict[str, Block] = field(default_factory=dict)
+    proposals: dict[str, Proposal] = field(default_factory=dict)
+    approvals: dict[str, Approval] = field(default_factory=dict)
+    exemptions: dict[str, Exemption] = field(default_factory=dict)
+    breakers: dict[str, Breaker] = field(default_factory=dict)
+    edges: dict[str, EdgeReport] = field(default_factory=dict)
+    alerts: dict[str, LiveAlert] = field(default_factory=dict)
+    statuses: dict[tuple[str, str], Status] = field(default_factory=dict)
+    samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    changes: int = 0
+    _closed: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    _bell: asyncio.Event = field(default_factory=asyncio.Event)
+    _waiting: set[str] = field(default_factory=set)
+    _ready: asyncio.Event = field(default_factory=asyncio.Event)
+    _bus: Bus | None = None
+
+    async def follow(self, bus: Bus) -> None:
+        """Keep the board in step with NATS, for ever."""
+        self._bus = bus
+        tables: tuple[tuple[str, type[Any], dict[str, Any]], ...] = (
+            ("blocks", Block, self.blocks),
+            ("proposals", Proposal, self.proposals),
+            ("approvals", Approval, self.approvals),
+            ("exemptions", Exemption, self.exemptions),
+            ("breaker", Breaker, self.breakers),
+            ("edges", EdgeReport, self.edges),
+        )
+        self._waiting = {name for name, _, _ in tables} | {"alerts"}
+        async with asyncio.TaskGroup() as group:
+            for name, kind, table in tables:
+                group.create_task(self._follow_bucket(bus, name, kind, table))
+            group.create_task(self._follow_alerts(bus))
+            group.create_task(self._follow_statuses(bus))
+            group.create_task(self._sample())
+
+    async def ready(self) -> None:
+        """Until everything that NATS holds was read once."""
+        await self._ready.wait()
+
+    async def changed(self, *, seconds: float) -> None:
+        """Until something changes, `seconds` at the longest."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._bell.wait()
+
+    @property
+    def connected(self) -> bool:
+        """Whether NATS can be reached, so that the board is the present."""
+        return self._bus is not None and self._bus.connected
+
+    # What the pages ask
+
+    def running(self) -> list[LiveAlert]:
+        """Alerts that go on: critical before warning, then the dearest first."""
+        order = {"critical": 0, "warning": 1, "info": 2}
+        found = [alert for alert in self.alerts.values() if alert.running]
+        return sorted(found, key=lambda alert: (order[alert.severity], -alert.cost_micro, alert.alert_id))
+
+    def blocks_in_force(self) -> list[Block]:
+        """What every edge refuses now, newest first."""
+        now = self.clock()
+        return sorted((block for block in self.blocks.values() if block.in_force(now)), key=lambda block: -block.imposed_ms)
+
+    def blocks_of(self, account: str) -> list[Block]:
+        """Blocks in force that came from an account or are on it."""
+        return [block for block in self.blocks_in_force() if account and account in (block.account, block.value)]
+
+    def open_proposals(self) -> list[Proposal]:
+        """What waits for people, oldest first."""
+        now = self.clock()
+        found = [proposal for proposal in self.proposals.values() if proposal.state == "open" and proposal.until_ms > now]
+        return sorted(found, key=lambda proposal: proposal.created_ms)
+
+    def approvers(self, proposal_id: str) -> list[str]:
+        """Who has said yes."""
+        return sorted(approval.by for approval in self.approvals.values() if approval.proposal_id == proposal_id)
+
+    def exemptions_in_force(self) -> list[Exemption]:
+        """What nothing automatic touches now, the next to end first."""
+        now = self.clock()
+        found = [each for each in self.exemptions.values() if not each.ended_ms and each.until_ms > now]
+        return sorted(found, key=lambda each: each.until_ms)
+
+    def breaker(self, kind: BreakerKind) -> Breaker:
+        """The breaker of a kind; closed when nobody ever spoke of it."""
+        found = self.breakers.get(kind)
+        return found if found is not None else Breaker(kind=kind)
+
+    def alive(self, role: str) -> list[Status]:
+        """Instances of a role that spoke within the last seconds."""
+        now = self.clock()
+        return [status for (name, _), status in self.statuses.items() if name == role and now - status.at_ms <= SILENT_MS]
+
+    def figure(self, role: str, name: str) -> float | None:
+        """A figure summed over the living instances of a role; None when none of them tells it."""
+        told = [status.figures[name] for status in self.alive(role) if name in status.figures]
+        return sum(told) if told else None
+
+    def rate_micro(self, alert: LiveAlert) -> int:
+        """Micro-euro a minute of a running alert: its cost over the time since it opened. 0 once its account is blocked."""
+        if not alert.running or self.blocks_of(alert.account):
+            return 0
+        minutes = max((self.clock() - alert.opened_ms) / 60_000, LEAST_MINUTES)
+        return round(alert.cost_micro / minutes)
+
+    def risk_micro(self) -> int:
+        """Micro-euro a minute over all running alerts. Several alerts of one subject see the same calls: the highest counts."""
+        by_subject: dict[tuple[str, str], int] = {}
+        for alert in self.running():
+            key = (alert.subject_kind, alert.subject_value)
+            by_subject[key] = max(by_subject.get(key, 0), self.rate_micro(alert))
+        return sum(by_subject.values())
+
+    # Following
+
+    async def _follow_bucket(self, bus: Bus, name: str, kind: type[T], table: dict[str, T]) -> None:
+        async with contextlib.aclosing(bus.bucket(name).watch()) as entries:
+            async for entry in entries:
+                if isinstance(entry, CaughtUp):
+                    self._caught_up(name)
+                elif entry.value is None:
+                    table.pop(entry.key, None)
+                elif (value := _decoded(entry.value, kind, name)) is not None:
+                    table[entry.key] = value
+                self._ring()
+
+    async def _follow_alerts(self, bus: Bus) -> None:
+        last = await bus.last_sequence("ALERTS")
+        if last == 0:
+            self._caught_up("alerts")
+        async with contextlib.aclosing(bus.read("ALERTS", from_sequence=1)) as messages:
+            async for message in messages:
+                step = _decoded(message.payload, AlertStep, "ALERTS")
+                if step is not None:
+                    self.put_alert(step)
+                if message.sequence >= last:
+                    self._caught_up("alerts")
+                    self._ring()
+
+    async def _follow_statuses(self, bus: Bus) -> None:
+        async with contextlib.aclosing(bus.listen("status.*")) as messages:
+            async for message in messages:
+                status = _decoded(message.payload, Status, "status")
+                if status is not None:
+                    self.statuses[status.role, status.instance] = status
+
+    async def _sample(self) -> None:
+        while True:
+            calls = self.figure("ingest", "attempts_per_second") or 0.0
+            self.samples.append(Sample(at_ms=self.clock(), calls_per_second=calls, risk_micro=self.risk_micro()))
+            await asyncio.sleep(1.0)
+
+    def put_alert(self, step: AlertStep) -> None:
+        """Take one step of an alert; an older one than we hold changes nothing but the time of opening."""
+        at_ms = int(step.at.timestamp() * 1000)
+        held = self.alerts.get(step.alert_id)
+        closed = step.state == "close"
+        if held is not None and held.state == "close":
+            return
+        self.alerts[step.alert_id] = LiveAlert(
+            alert_id=step.alert_id,
+            state=step.state,
+            rule=step.rule,
+            rule_version=step.rule_version,
+            severity=step.severity,
+            subject_kind=step.subject.kind,
+            subject_value=step.subject.value,
+            account=step.account,
+            score=step.score,
+            cost_micro=round(step.cost_eur * 1_000_000),
+            reason=step.reason,
+            evidence=step.evidence,
+            opened_ms=held.opened_ms if held else at_ms,
+            changed_ms=at_ms,
+            closed_ms=at_ms if closed else 0,
+        )
+        if closed:
+            self._closed[step.alert_id] = None
+            while len(self._closed) > CLOSED_KEPT:
+                self.alerts.pop(self._closed.popitem(last=False)[0], None)
+
+    def _caught_up(self, name: str) -> None:
+        self._waiting.discard(name)
+        if not self._waiting:
+            self._ready.set()
+
+    def _ring(self) -> None:
+        self.changes += 1
+        bell, self._bell = self._bell, asyncio.Event()
+        bell.set()
+
+
+def _decoded(payload: bytes, kind: type[T], source: str) -> T | None:
+    """A value of NATS; None and a line in the log for what does not read (a newer version's)."""
+    try:
+        return msgspec.json.decode(payload, type=kind)
+    except msgspec.DecodeError as error:
+        _log.error("board_unreadable", source=source, error=str(error))
+        return None
