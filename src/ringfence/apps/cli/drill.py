@@ -19,9 +19,12 @@ from ringfence.base.errors import OperatorError
 from ringfence.drills import toll_fraud
 from ringfence.drills.model import DrillResult
 
+app = typer.Typer()
+
 DRILLS = {toll_fraud.NAME: toll_fraud.toll_fraud}
 
 
+@app.command()
 def drill(
     name: Annotated[str, typer.Argument(help="Which drill: " + ", ".join(DRILLS))],
     *,

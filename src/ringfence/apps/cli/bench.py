@@ -1,0 +1,14 @@
+"""`ringfence bench NAME`: hands over to the bench process, which measures and prints one JSON object."""
+
+import os
+import sys
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def bench(context: typer.Context) -> None:
+    """Measure: hep, kernel, block-latency, edge-sync, recovery. Options follow the name; `NAME --help` lists them."""
+    os.execv(sys.executable, (sys.executable, "-m", "ringfence.apps.bench.main", *context.args))  # noqa: S606  # The whole point.
