@@ -57,7 +57,7 @@ def queries() -> Iterator[tuple[str, str]]:
 
 
 # What stands for each parameter while a query is tried: enough for PostgreSQL to plan and run it on empty tables.
-TEXT_ARRAYS, BYTES = {"roles", "proposals"}, {"key", "token_hash"}
+TEXT_ARRAYS = {"roles", "proposals"}
 NUMBERS = re.compile(r"(_ms|_id)$|^(step|limit|version|revision|after|before|position|paged|slot|chunk|size|rows|bad|added|changed|removed|same"
                      r"|score|cost_micro|rule_version|destination_class|prefixes)$")  # fmt: skip
 WORDS = {
@@ -69,29 +69,26 @@ FLAGS = {"disabled", "must_change", "running", "unacknowledged", "reachable", "a
 
 
 def value_of(package: str, query: str, name: str, cast: str) -> object:
-    if cast == "date[]" or name == "days":
-        return []
-    if cast == "bytea[]" or (name == "keys" and package == "ringfence.access"):
-        return [b"k"]
-    if cast == "bigint[]" or name == "entries":
-        return [1]
-    if name in TEXT_ARRAYS:
-        return ["analyst"]
-    if name in BYTES and package == "ringfence.access":
-        return b"k"
-    if name in FLAGS:
-        return False
-    if package == "ringfence.enforcement" and name == "kind":
-        return "account"
-    if package == "ringfence.detection" and name == "kind":
-        return "rules"
-    if (query, name) in SPECIAL:
-        return SPECIAL[query, name]
-    if name in WORDS:
-        return WORDS[name]
-    if NUMBERS.search(name) and not (name.endswith("_id") and name != "entry_id"):
-        return 1
-    return "x"
+    """Something of the right kind for a parameter, by its cast, its name, and where a word means different things by its query."""
+    by_cast: dict[str, object] = {"date[]": [], "bytea[]": [b"k"], "bigint[]": [1]}
+    by_place: dict[tuple[str, str], object] = {
+        ("ringfence.access", "keys"): [b"k"],
+        ("ringfence.access", "key"): b"k",
+        ("ringfence.access", "token_hash"): b"k",
+        ("ringfence.enforcement", "kind"): "account",
+        ("ringfence.detection", "kind"): "rules",
+        (query, name): SPECIAL.get((query, name)),
+    }
+    by_name: dict[str, object] = {
+        "days": [],
+        "entries": [1],
+        **{array: ["analyst"] for array in TEXT_ARRAYS},
+        **dict.fromkeys(FLAGS, False),
+        **WORDS,
+    }
+    number = NUMBERS.search(name) and (name == "entry_id" or not name.endswith("_id"))
+    chosen = by_cast.get(cast, by_place.get((package, name), by_place[query, name]))
+    return chosen if chosen is not None else by_name.get(name, 1 if number else "x")
 
 
 @pytest.mark.parametrize(("package", "name"), list(queries()))

@@ -7,16 +7,19 @@ unacknowledged.
 import asyncio
 
 from ringfence.access.service import AccessService
+from ringfence.apps.worker.archivist import Archivist
 from ringfence.apps.worker.beginnings import begin, read_first_rules
 from ringfence.apps.worker.control import ControlWriter
 from ringfence.apps.worker.pager import Pager
 from ringfence.apps.worker.projector import Projector
+from ringfence.archive.writer import ArchiveWriter
 from ringfence.detection.service import DetectionService
 from ringfence.enforcement.service import EnforcementService
 from ringfence.runtime.db import Database
 from ringfence.runtime.keys import HASH_KEY, read_key
 from ringfence.runtime.lease import Lease
 from ringfence.runtime.role import Role, run_role
+from ringfence.runtime.streams import LANES
 from ringfence.subscribers.service import SubscribersService
 
 LEASE_SECONDS = 6.0
@@ -46,6 +49,9 @@ async def run(role: Role) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(lease.keep())
+                for lane in range(LANES["account"]):
+                    writer = await asyncio.to_thread(ArchiveWriter, settings.archive_dir, lane=lane)
+                    group.create_task(Archivist(bus, writer, board, role.clock, lane=lane).run())
                 group.create_task(control.run())
                 group.create_task(projector.run())
                 group.create_task(pager.run())
