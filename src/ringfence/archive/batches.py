@@ -16,10 +16,11 @@ from ringfence.telephony.columns import MAX_ROWS, NUMERIC, TEXT, RowBatch
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 """A full batch of ordinary rows has 1 to 1.5 MB. The bus must let messages of this size pass; a larger one is refused (`oversized`)."""
 
-SCHEMA = pa.schema(
-    [pa.field(name, pa.from_numpy_dtype(np.dtype(dtype)), nullable=False) for name, dtype in NUMERIC]
-    + [pa.field(name, pa.string(), nullable=False) for name in TEXT]
+FIELDS: tuple["pa.Field[Any]", ...] = (
+    *(pa.field(name, pa.from_numpy_dtype(np.dtype(dtype)), nullable=False) for name, dtype in NUMERIC),
+    *(pa.field(name, pa.string(), nullable=False) for name in TEXT),
 )
+SCHEMA = pa.schema(FIELDS)
 
 # A stream is schema message, record batch message, end marker. The schema message never changes, so it is made once.
 _SCHEMA_MESSAGE = SCHEMA.serialize()

@@ -8,12 +8,11 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
-from ringfence.telephony.columns import NUMERIC, TEXT
+from ringfence.archive import batches
 from ringfence.telephony.model import Kind
 
 CALLS = "calls"
@@ -25,14 +24,8 @@ REGISTRATION_KINDS = (int(Kind.REGISTRATION), int(Kind.AUTH_FAILURE))
 
 DAY_MS = 86_400_000
 
-ROW_SCHEMA = pa.schema(
-    [
-        pa.field("sequence", pa.int64(), nullable=False),
-        pa.field("row", pa.int16(), nullable=False),
-        *(pa.field(name, pa.from_numpy_dtype(np.dtype(dtype)), nullable=False) for name, dtype in NUMERIC),
-        *(pa.field(name, pa.string(), nullable=False) for name in TEXT),
-    ]
-)
+_PLACE: tuple["pa.Field[Any]", ...] = (pa.field("sequence", pa.int64(), nullable=False), pa.field("row", pa.int16(), nullable=False))
+ROW_SCHEMA = pa.schema(_PLACE + batches.FIELDS)
 """Rows of calls and registrations: place in the log, then the columns of the account view."""
 
 CONTROL_SCHEMA = pa.schema(
