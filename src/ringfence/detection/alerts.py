@@ -169,11 +169,7 @@ class AlertBook:
 
     def _tells(self, crossing: Crossing) -> bool:
         episode = self._open.get((crossing.account_key, crossing.detector))
-        return (
-            episode is None
-            or crossing.level > episode.level
-            or crossing.at_ms >= episode.last_ms + WINDOW_OF[crossing.detector]
-        )
+        return episode is None or crossing.level > episode.level or crossing.at_ms >= episode.last_ms + WINDOW_OF[crossing.detector]
 
     def _start(self, crossing: Crossing, rule_version: int, opening: AccountRow | None) -> Episode:
         """A new episode, or the one that this very call opened before and that closed since."""

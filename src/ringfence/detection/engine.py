@@ -218,26 +218,27 @@ class Engine:
     def restore(cls, state: EngineState, *, kernel: Any = compiled_kernel) -> "Engine":
         """An engine that goes on where the state was taken. The arrays become its own."""
         scalars = state.scalars
-        engine = cls.__new__(cls)
-        engine._kernel = kernel
-        engine.rules = read_rules(scalars["rules"], version=scalars["rules_version"])
-        engine.time_zone = ZoneInfo(scalars["time_zone"])
-        engine.holidays = tuple(scalars["holidays"])
-        engine._noted = dict(scalars["noted"])
-        engine._profiles = {
+        rules = read_rules(scalars["rules"], version=scalars["rules_version"])
+        engine = cls(rules, time_zone=scalars["time_zone"], holidays=tuple(scalars["holidays"]), kernel=kernel)
+        engine.adopt(state)
+        return engine
+
+    def adopt(self, state: EngineState) -> None:
+        """Go on with this state's accounts, calls and profiles; rules and holidays stay as they are."""
+        self._noted = dict(state.scalars["noted"])
+        self._profiles = {
             Profile(segment=segment, channels=channels, sensitivity=sensitivity, exempt_until_ms=until): place
-            for place, (segment, channels, sensitivity, until) in enumerate(scalars["profiles"])
+            for place, (segment, channels, sensitivity, until) in enumerate(state.scalars["profiles"])
         }
-        engine._calendar_until = 0
         regions = ("hot", "arena", "heap", "registers")
-        engine._tables = (
+        self._tables = (
             Tables(strangers=False, **{region: state.arrays[f"accounts.{region}"] for region in regions}),
             Tables(strangers=True, **{region: state.arrays[f"strangers.{region}"] for region in regions}),
         )
-        for tables in engine._tables:
+        self._calendar_until = 0
+        for tables in self._tables:
             tables.bind()
-        engine._write_profiles()
-        return engine
+        self._write_profiles()
 
     def state_hash(self) -> str:
         """Equal exactly when two engines will judge everything alike."""
@@ -305,28 +306,13 @@ class Engine:
         if count == 0:
             return
         tables.registers[R_OUT] = 0
-        for words in tables.out[: count * CROSSING_WORDS].reshape(count, CROSSING_WORDS).tolist():
-            crossings.append(
-                Crossing(
-                    detector=Detector(words[C_DETECTOR]),
-                    level=words[C_LEVEL],
-                    account_key=words[C_KEY],
-                    unkeyed=tables.strangers,
-                    at_ms=words[C_AT],
-                    observed=words[C_OBSERVED],
-                    threshold_warn=words[C_WARN],
-                    threshold_act=words[C_ACT],
-                    opening=words[C_OPENING],
-                    cost_micro=words[C_COST] // 60_000,
-                    rate_micro=words[C_RATE],
-                    off_hours=bool(words[C_VARIANT] & 2),
-                    new_account=bool(words[C_VARIANT] & 1),
-                    first_ms=words[C_FIRST],
-                    last_ms=words[C_LAST],
-                    count=words[C_COUNT],
-                    evidence=tuple(ref for ref in words[C_EVIDENCE : C_EVIDENCE + words[C_COUNT]] if ref >= 0),
-                )
-            )
+        written = tables.out[: count * CROSSING_WORDS].reshape(count, CROSSING_WORDS).tolist()
+        crossings.extend(_crossing(words, strangers=tables.strangers) for words in written)
+
+    def make_larger(self) -> None:
+        """Grow the table of accounts now, which otherwise happens when it is full. Changes no verdict."""
+        for tables in self._tables:
+            tables.grow_table(self._kernel)
 
     # What thresholds depend on
 
@@ -356,8 +342,8 @@ class Engine:
         place = self._profiles.get(profile)
         if place is None:
             place = len(self._profiles)
-            if place >= MAX_PROFILES:
-                return self._profiles[Profile(segment=profile.segment)] if Profile(segment=profile.segment) in self._profiles else 0
+            if place >= MAX_PROFILES:  # Sixty thousand different contracts; the plain one of the segment is the safe side.
+                return self._profiles.get(Profile(segment=profile.segment), 0)
             self._profiles[profile] = place
             if place:
                 self._write_profile(place, profile)
@@ -396,3 +382,25 @@ class Engine:
             tables.calendar = calendar
             tables.forget_calendar()
         self._calendar_until = high_ms + COMPILED_AHEAD_DAYS * DAY
+
+
+def _crossing(words: list[int], *, strangers: bool) -> Crossing:
+    return Crossing(
+        detector=Detector(words[C_DETECTOR]),
+        level=words[C_LEVEL],
+        account_key=words[C_KEY],
+        unkeyed=strangers,
+        at_ms=words[C_AT],
+        observed=words[C_OBSERVED],
+        threshold_warn=words[C_WARN],
+        threshold_act=words[C_ACT],
+        opening=words[C_OPENING],
+        cost_micro=words[C_COST] // 60_000,
+        rate_micro=words[C_RATE],
+        off_hours=bool(words[C_VARIANT] & 2),
+        new_account=bool(words[C_VARIANT] & 1),
+        first_ms=words[C_FIRST],
+        last_ms=words[C_LAST],
+        count=words[C_COUNT],
+        evidence=tuple(ref for ref in words[C_EVIDENCE : C_EVIDENCE + words[C_COUNT]] if ref >= 0),
+    )

@@ -131,10 +131,12 @@ from ringfence.detection.layout import (
     V,
 )
 
-COMPILED: Final = not config.DISABLE_JIT
+COMPILED: Final = not config.DISABLE_JIT  # type: ignore[attr-defined]  # made at run time from the environment
 
 Memory = Any
 """An address when compiled, an array when not."""
+
+Load = Callable[[Memory, int], int]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -177,82 +179,87 @@ ARENA_FULL: Final = int(Status.ARENA_FULL)
 HEAP_FULL: Final = int(Status.HEAP_FULL)
 CALENDAR_ENDS: Final = int(Status.CALENDAR_ENDS)
 
-if COMPILED:
 
-    def _loader(bits: int, *, signed: bool) -> Any:
-        """An intrinsic that loads an integer of so many bits at `address + index`, widened to 64."""
-
-        @intrinsic
-        def load(_typing: Any, _base: Any, _index: Any) -> Any:
-            def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-                word = ir.IntType(64)
-                place = builder.add(args[0], builder.mul(args[1], ir.Constant(word, bits // 8)))
-                value = builder.load(builder.inttoptr(place, ir.IntType(bits).as_pointer()))
-                if bits == 64:
-                    return value
-                return builder.sext(value, word) if signed else builder.zext(value, word)
-
-            return types.int64(types.int64, types.int64), build
-
-        return load
-
-    ld = _loader(64, signed=True)
-    ld_u8 = _loader(8, signed=False)
-    ld_u16 = _loader(16, signed=False)
-    ld_i16 = _loader(16, signed=True)
+def _loader(bits: int, *, signed: bool) -> Any:
+    """An intrinsic that loads an integer of so many bits at `address + index`, widened to 64."""
 
     @intrinsic
-    def st(_typing: Any, _base: Any, _index: Any, _value: Any) -> Any:
-        """Store a word at `address + 8 * index`."""
-
+    def load(_typing: Any, _base: Any, _index: Any) -> Any:
         def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             word = ir.IntType(64)
-            place = builder.add(args[0], builder.mul(args[1], ir.Constant(word, 8)))
-            builder.store(args[2], builder.inttoptr(place, word.as_pointer()))
-            return _context.get_dummy_value()
+            place = builder.add(args[0], builder.mul(args[1], ir.Constant(word, bits // 8)))
+            value = builder.load(builder.inttoptr(place, ir.IntType(bits).as_pointer()))
+            if bits == 64:
+                return value
+            return builder.sext(value, word) if signed else builder.zext(value, word)
 
-        return types.void(types.int64, types.int64, types.int64), build
+        return types.int64(types.int64, types.int64), build
 
-    @intrinsic
-    def prefetch(_typing: Any, _base: Any, _index: Any) -> Any:
-        """Ask for the cache line of the word at `address + 8 * index`."""
+    return load
 
-        def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-            word, byte, flag = ir.IntType(64), ir.IntType(8), ir.IntType(32)
-            place = builder.add(args[0], builder.mul(args[1], ir.Constant(word, 8)))
-            kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), flag, flag, flag])
-            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-            pointer = builder.inttoptr(place, byte.as_pointer())
-            builder.call(function, [pointer, ir.Constant(flag, 1), ir.Constant(flag, 3), ir.Constant(flag, 1)])
-            return _context.get_dummy_value()
 
-        return types.void(types.int64, types.int64), build
+@intrinsic
+def _raw_store(_typing: Any, _base: Any, _index: Any, _value: Any) -> Any:
+    """Store a word at `address + 8 * index`."""
 
-    @njit(inline="always")
-    def base(array: Any) -> Any:
-        """Address of an array's first element."""
-        return array.ctypes.data
+    def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        word = ir.IntType(64)
+        place = builder.add(args[0], builder.mul(args[1], ir.Constant(word, 8)))
+        builder.store(args[2], builder.inttoptr(place, word.as_pointer()))
+        return context.get_dummy_value()
 
-else:
+    return types.void(types.int64, types.int64, types.int64), build
 
-    def ld(array: Any, index: int) -> int:
-        """Load a word; NumPy checks the upper bound, we the lower."""
-        assert index >= 0
-        return int(array[index])
 
-    ld_u8 = ld_u16 = ld_i16 = ld
+@intrinsic
+def _raw_prefetch(_typing: Any, _base: Any, _index: Any) -> Any:
+    """Ask for the cache line of the word at `address + 8 * index`."""
 
-    def st(array: Any, index: int, value: int) -> None:
-        """Store a word."""
-        assert index >= 0
-        array[index] = value
+    def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        word, byte, flag = ir.IntType(64), ir.IntType(8), ir.IntType(32)
+        place = builder.add(args[0], builder.mul(args[1], ir.Constant(word, 8)))
+        kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), flag, flag, flag])
+        insert: Any = cgutils.get_or_insert_function
+        function = insert(builder.module, kind, "llvm.prefetch.p0i8")
+        pointer = builder.inttoptr(place, byte.as_pointer())
+        builder.call(function, [pointer, ir.Constant(flag, 1), ir.Constant(flag, 3), ir.Constant(flag, 1)])
+        return context.get_dummy_value()
 
-    def prefetch(_array: Any, _index: int) -> None:
-        """Nothing to fetch from an array."""
+    return types.void(types.int64, types.int64), build
 
-    def base(array: Any) -> Any:
-        """The array itself."""
-        return array
+
+def _checked_load(array: Any, index: int) -> int:
+    """Load a word; NumPy checks the upper bound, we the lower."""
+    assert index >= 0
+    return int(array[index])
+
+
+def _checked_store(array: Any, index: int, value: int) -> None:
+    """Store a word."""
+    assert index >= 0
+    array[index] = value
+
+
+def _no_prefetch(_array: Any, _index: int) -> None:
+    """Nothing to fetch from an array."""
+
+
+def _itself(array: Any) -> Any:
+    return array
+
+
+def _address(array: Any) -> Any:
+    """Address of an array's first element."""
+    return array.ctypes.data
+
+
+ld: Load = _loader(64, signed=True) if COMPILED else _checked_load
+ld_u8: Load = _loader(8, signed=False) if COMPILED else _checked_load
+ld_u16: Load = _loader(16, signed=False) if COMPILED else _checked_load
+ld_i16: Load = _loader(16, signed=True) if COMPILED else _checked_load
+st: Any = _raw_store if COMPILED else _checked_store
+prefetch: Any = _raw_prefetch if COMPILED else _no_prefetch
+base: Any = njit(inline="always")(_address) if COMPILED else _itself
 
 
 # --- arena ---------------------------------------------------------------------------------------------------------------------------
@@ -865,7 +872,9 @@ def _emit(regs: Memory, out: Memory, key: int, detector: int, level: int, at: in
 
 
 @compiled
-def _judge(hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar: Memory, out: Memory, word: int, slot: int, at: int, light: bool) -> None:
+def _judge(
+    hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar: Memory, out: Memory, word: int, slot: int, at: int, light: bool
+) -> None:
     """Raise the latches of one slot to the levels at an instant and write a crossing for each that rose. Values must be scanned."""
     limits = _limits(hot, regs, profiles, calendar, word, at)
     if limits < 0:
@@ -874,7 +883,7 @@ def _judge(hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar:
     head = slot * UNIT
     latches = ld(arena, head + SLOT_LATCHES)
     for detector in range(DETECTORS):
-        if (detector == D08 or detector == D21) != light:
+        if (detector in (D08, D21)) != light:
             continue
         value = ld(regs, V + detector)
         warn = ld(profiles, limits + 2 * detector)
@@ -884,10 +893,7 @@ def _judge(hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar:
         level = _level(value, warn, act)
         if level > (latches >> (4 * detector)) & 15:
             latches = (latches & ~(15 << (4 * detector))) | (level << (4 * detector))
-            if light:
-                noted = _gather_light(arena, regs, slot, detector, at)
-            else:
-                noted = _gather_heavy(arena, regs, slot, detector, at)
+            noted = _gather_light(arena, regs, slot, detector, at) if light else _gather_heavy(arena, regs, slot, detector, at)
             variant = (limits % PROFILE_WORDS) // (THRESHOLD_ROW * 2)
             _emit(regs, out, ld(hot, word + HOT_KEY), detector, level, at, warn, act, variant, noted)
     st(arena, head + SLOT_LATCHES, latches)
@@ -915,9 +921,7 @@ def _plan_wake(hot: Memory, arena: Memory, heap: Memory, regs: Memory, profiles:
         for detector in range(4):
             which = D18 if detector == 3 else detector
             gain = ld(regs, V_MINUTES) if detector == 3 else growth
-            limit = _next_limit(
-                (latches >> (4 * which)) & 15, ld(profiles, limits + 2 * which), ld(profiles, limits + 2 * which + 1)
-            )
+            limit = _next_limit((latches >> (4 * which)) & 15, ld(profiles, limits + 2 * which), ld(profiles, limits + 2 * which + 1))
             if ld(regs, V_POTENTIAL + which) >= limit:
                 reachable = True
                 if gain > 0:
@@ -1007,7 +1011,9 @@ def _advance(hot: Memory, arena: Memory, heap: Memory, regs: Memory, profiles: M
 
 
 @compiled
-def _fire(hot: Memory, arena: Memory, heap: Memory, regs: Memory, profiles: Memory, calendar: Memory, out: Memory, key: int, due: int) -> None:
+def _fire(
+    hot: Memory, arena: Memory, heap: Memory, regs: Memory, profiles: Memory, calendar: Memory, out: Memory, key: int, due: int
+) -> None:
     """A wake-up: judge the account at this second if a C2+ call of it runs."""
     word = _find(hot, ld(regs, R_CAPACITY), key)
     if word < 0:
@@ -1028,7 +1034,22 @@ def _fire(hot: Memory, arena: Memory, heap: Memory, regs: Memory, profiles: Memo
 
 
 @compiled
-def _light_row(hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar: Memory, out: Memory, word: int, kind: int, call: int, start: int, answered: int, ended: int, at: int, ref: int) -> None:
+def _light_row(
+    hot: Memory,
+    arena: Memory,
+    regs: Memory,
+    profiles: Memory,
+    calendar: Memory,
+    out: Memory,
+    word: int,
+    kind: int,
+    call: int,
+    start: int,
+    answered: int,
+    ended: int,
+    at: int,
+    ref: int,
+) -> None:
     """What a row of any class says to the all-calls detectors. Times are consistent; `ended` 0 means that it is not known."""
     now = ld(regs, R_NOW)
     tag = ((call & 0x7FFFFFFF) << 1) | (1 if ended != 0 else 0)
@@ -1164,7 +1185,27 @@ def _mark_latest(arena: Memory, slot: int, entry: int) -> None:
 
 
 @compiled
-def _heavy_row(hot: Memory, arena: Memory, heap: Memory, regs: Memory, profiles: Memory, calendar: Memory, out: Memory, word: int, kind: int, level: int, call: int, range_key: int, facts: int, price: int, start: int, answered: int, ended: int, at: int, ref: int) -> None:
+def _heavy_row(
+    hot: Memory,
+    arena: Memory,
+    heap: Memory,
+    regs: Memory,
+    profiles: Memory,
+    calendar: Memory,
+    out: Memory,
+    word: int,
+    kind: int,
+    level: int,
+    call: int,
+    range_key: int,
+    facts: int,
+    price: int,
+    start: int,
+    answered: int,
+    ended: int,
+    at: int,
+    ref: int,
+) -> None:
     """What a row of class C2 and up says to the C2+ detectors."""
     now = ld(regs, R_NOW)
     slots = ld(hot, word + HOT_SLOTS)
@@ -1269,7 +1310,33 @@ def _room(regs: Memory) -> int:
 
 
 @compiled
-def run(hot_: Memory, arena_: Memory, heap_: Memory, regs_: Memory, profiles_: Memory, calendar_: Memory, out_: Memory, kinds_: Memory, at_: Memory, keys_: Memory, calls_: Memory, ranges_: Memory, tails_: Memory, countries_: Memory, classes_: Memory, rates_: Memory, connects_: Memory, flags_: Memory, started_: Memory, answered_: Memory, ended_: Memory, first: int, rows: int, ref: int, unkeyed: int) -> int:
+def run(
+    hot_: Memory,
+    arena_: Memory,
+    heap_: Memory,
+    regs_: Memory,
+    profiles_: Memory,
+    calendar_: Memory,
+    out_: Memory,
+    kinds_: Memory,
+    at_: Memory,
+    keys_: Memory,
+    calls_: Memory,
+    ranges_: Memory,
+    tails_: Memory,
+    countries_: Memory,
+    classes_: Memory,
+    rates_: Memory,
+    connects_: Memory,
+    flags_: Memory,
+    started_: Memory,
+    answered_: Memory,
+    ended_: Memory,
+    first: int,
+    rows: int,
+    ref: int,
+    unkeyed: int,
+) -> int:
     """Take rows `first` to `rows`; returns the row to go on with, and R_STATUS says why. `ref` is the reference of row 0.
 
     Rows whose UNKEYED flag differs from `unkeyed` only move the clock. Emergency calls (class 0) and rows that are no calls count nothing.

@@ -34,11 +34,9 @@ def compile_off_hours(days: Iterable[str], zone: ZoneInfo, from_ms: int, until_m
     edges: list[tuple[int, int]] = [(0, 0)]
     day = first
     while day <= last:
-        if day.weekday() >= 5 or day in holidays:
-            marks = ((0, 1),)
-        else:
-            marks = ((0, 1), (NIGHT_ENDS, 0), (NIGHT_BEGINS, 1))  # type: ignore[assignment]
-        edges.extend((_instant(day, hour, zone), flag) for hour, flag in marks)
+        edges.append((_instant(day, 0, zone), 1))
+        if day.weekday() < 5 and day not in holidays:
+            edges += [(_instant(day, NIGHT_ENDS, zone), 0), (_instant(day, NIGHT_BEGINS, zone), 1)]
         day += timedelta(days=1)
     kept = [edges[0], *(after for before, after in pairwise(edges) if after[1] != before[1])]
     return np.array([instant * 2 + flag for instant, flag in kept], np.int64)

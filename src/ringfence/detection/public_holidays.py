@@ -8,10 +8,11 @@ from ringfence.base.errors import OperatorError
 
 
 def public_holidays(country: str, region: str, years: Iterable[int]) -> tuple[str, ...]:
-    """Days as `2026-12-25`, ascending. `country` is two letters, `region` a subdivision such as `BE` or empty. OperatorError when unknown."""
+    """Days as `2026-12-25`, ascending. `country`: two letters; `region`: such as `BE`, or empty. OperatorError for others."""
     try:
         calendar = holidays.country_holidays(country, subdiv=region or None, years=list(years))
     except NotImplementedError:
         place = f"{country}-{region}" if region else country
-        raise OperatorError(f"no public holidays are known for {place}; leave holiday_region empty or name another", reason="holidays") from None
+        told = f"no public holidays are known for {place}; leave holiday_region empty or name another"
+        raise OperatorError(told, reason="holidays") from None
     return tuple(sorted(day.isoformat() for day in calendar))

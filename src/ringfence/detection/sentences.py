@@ -27,7 +27,7 @@ def sentence(crossing: Crossing, rule: Rule, calls: Sequence[AccountRow], occasi
     return f"{text}. {UNPROVEN}" if crossing.unkeyed else text
 
 
-def _what(crossing: Crossing, calls: Sequence[AccountRow]) -> str:
+def _what(crossing: Crossing, calls: Sequence[AccountRow]) -> str:  # noqa: PLR0911  # One sentence a detector.
     where = _destinations(calls)
     to = f" to {where}" if where else ""
     amount = _amount(crossing.detector, crossing.observed)

@@ -112,7 +112,7 @@ class Tables:
         if self.strangers:
             times = np.zeros(places, np.int64)
             count = kernel.activity(self.hot, self.arena, self.registers, times)
-            cut = int(np.partition(times[:count], count // 2)[count // 2]) + 1
+            cut = int(np.partition(times[:count], count // 2)[count // 2]) + 1 if count else 0
         else:
             grown = places * GROWTH_PERCENT // 100
             if grown > MAX_PLACES:
@@ -151,4 +151,4 @@ class Tables:
         registers[R_OUT] = registers[R_OUT_CAPACITY] = registers[R_CALENDAR] = 0
         registers[R_VARIANT : R_VARIANT_UNTIL + 1] = 0
         for region in (self.hot, self.arena, self.heap, registers):
-            hasher.update(memoryview(region).cast("B"))
+            hasher.update(region.data.cast("B"))

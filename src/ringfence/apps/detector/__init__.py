@@ -1,0 +1,1 @@
+"""The detector process: judges the log and says what it finds. Needs the bus and a folder, no database."""
