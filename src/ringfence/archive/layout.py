@@ -28,14 +28,13 @@ _PLACE: tuple["pa.Field[Any]", ...] = (pa.field("sequence", pa.int64(), nullable
 ROW_SCHEMA = pa.schema(_PLACE + batches.FIELDS)
 """Rows of calls and registrations: place in the log, then the columns of the account view."""
 
-CONTROL_SCHEMA = pa.schema(
-    [
-        pa.field("sequence", pa.int64(), nullable=False),
-        pa.field("at_ms", pa.int64(), nullable=False),
-        pa.field("kind", pa.string(), nullable=False),
-        pa.field("payload", pa.binary(), nullable=False),
-    ]
+_CONTROL: tuple["pa.Field[Any]", ...] = (
+    pa.field("sequence", pa.int64(), nullable=False),
+    pa.field("at_ms", pa.int64(), nullable=False),
+    pa.field("kind", pa.string(), nullable=False),
+    pa.field("payload", pa.binary(), nullable=False),
 )
+CONTROL_SCHEMA = pa.schema(_CONTROL)
 """Messages that are no rows, as they stood in the log: ticks, control records, and what could not be read."""
 
 _name = re.compile(r"([a-z]+)-(\d+)-(\d{16})-(\d{16})-(\d{13})\.parquet").fullmatch
