@@ -1,0 +1,48 @@
+"""A room is entered through its doors: nobody imports another room's private modules."""
+
+import ast
+
+from tests.architecture.source import Module, modules, rooms
+
+DOORS = {"model", "events", "service", "agent"}
+OPEN_ROOMS = {"base", "runtime", "protocols", "telephony", "archive", "simulators", "views", "drills"}
+"""Rooms whose every public module is a door."""
+
+# Pure, public by intent, and not one of the four names: module -> why it is a door.
+MORE_DOORS: dict[str, str] = {
+    "enforcement.commands": "what api and console send to policy",
+    "enforcement.kamailio": "what the first start writes for each edge",
+}
+
+
+def broken_into(module: Module) -> set[str]:
+    """Modules of other rooms that this one imports past their doors."""
+    known = {other.name for other in modules()}
+    found = set()
+    for name in module.imports():
+        target = name.removeprefix("ringfence.")
+        if not name.startswith("ringfence.") or target not in known:
+            continue
+        room, *rest = target.split(".")
+        if room == module.room or (room in OPEN_ROOMS and not rest[-1].startswith("_")):
+            continue
+        if rest[0] not in DOORS and target not in MORE_DOORS:
+            found.add(target)
+    return found
+
+
+def test_rooms_are_entered_through_their_doors() -> None:
+    inspected = [module for module in modules() if any(name.startswith("ringfence.") for name in module.imports())]
+    assert len(inspected) > 20
+    assert len(rooms()) > 5
+    assert {module.name: found for module in inspected if (found := broken_into(module))} == {}
+
+
+def test_the_inspection_sees_a_break_in() -> None:
+    guilty = Module("views.overview", ast.parse("from ringfence.access.store import AccessStore"))
+    assert broken_into(guilty) == {"access.store"}
+
+
+def test_more_doors_are_still_needed() -> None:
+    used = {name.removeprefix("ringfence.") for module in modules() for name in module.imports() if name.startswith("ringfence.")}
+    assert MORE_DOORS.keys() <= used
