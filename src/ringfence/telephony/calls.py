@@ -94,7 +94,9 @@ class Call:
         return self.last_ms + (self.session_ms + SESSION_GRACE_MS if self.session_ms else SILENCE_MS)
 
     def belongs(self, from_tag: str, to_tag: str) -> bool:
-        """Whether a request with these tags is inside this dialog, from either side."""
+        """Whether a request with these tags is inside this dialog, from either side. One taken up from the log knows no tags."""
+        if not self.from_tag:
+            return True
         if from_tag == self.from_tag:
             return not self.tags or to_tag in self.tags
         return to_tag == self.from_tag and (not self.tags or from_tag in self.tags)

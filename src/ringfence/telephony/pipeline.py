@@ -128,7 +128,7 @@ class Pipeline:
 
     def next_timeout(self) -> int | None:
         """Unix milliseconds at which `handle_timeout` has something to do."""
-        return min((due for tracker in (*self._dialogs, *self._registrations) if (due := tracker.next_timeout()) is not None), default=None)
+        return min((due for tracker in self._trackers if (due := tracker.next_timeout()) is not None), default=None)
 
     def handle_timeout(self, now_ms: int) -> list[AccountRow]:
         """Rows of what time alone brings: released attempts, silent ends, lapsed registrations."""
