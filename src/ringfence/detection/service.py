@@ -24,6 +24,7 @@ from ringfence.telephony.rates import read_deck
 
 MAX_PAGE = 500
 MAX_NOTE_CHARACTERS = 1_000
+MAX_RULES_BYTES = 256 * 1024
 MAX_DECK_BYTES = 6 * 1024 * 1024
 """A deck is one message of the log, which takes 8 MiB."""
 

@@ -6,6 +6,7 @@ meanwhile; a message that comes again is archived once, because the writer knows
 
 import asyncio
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 
 from ringfence.archive.writer import ArchiveWriter, LogEntry
 from ringfence.base.clock import Clock
@@ -39,6 +40,8 @@ class Archivist:
         self._board = board
         self._clock = clock
         self._lane = lane
+        # One thread: a write that was cancelled half way ends before the next one, which then finds its messages written.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="archive")
         self._waiting: list[Delivery] = []
         self._bytes = 0
         self._since_ms = 0
@@ -55,6 +58,7 @@ class Archivist:
         finally:
             with contextlib.suppress(UnavailableError):
                 await self._flush()
+            self._thread.shutdown()
 
     async def _take_all(self) -> None:
         stream = log_stream("account", self._lane)
@@ -101,7 +105,8 @@ class Archivist:
         taken, size = list(self._waiting), self._bytes
         if not taken:
             return
-        written = await asyncio.to_thread(self._writer.write, [_entry(delivery) for delivery in taken])
+        entries = [_entry(delivery) for delivery in taken]
+        written = await asyncio.get_running_loop().run_in_executor(self._thread, self._writer.write, entries)
         del self._waiting[: len(taken)]
         self._bytes -= size
         self._since_ms = self._clock()
