@@ -41,7 +41,7 @@ class CallerLine(asyncio.DatagramProtocol):
         self.proxy = proxy
         self.address = ("", 0)
         self._transport: asyncio.DatagramTransport | None = None
-        self._waiting: dict[str, asyncio.Queue[Message]] = {}
+        self._waiting: dict[tuple[str, str], asyncio.Queue[Message]] = {}
         self._confirmed: dict[str, bytes] = {}
 
     @classmethod
@@ -73,7 +73,7 @@ class CallerLine(asyncio.DatagramProtocol):
     async def transact(self, method: str, uri: str, headers: HeaderFields, *, branch: str) -> Answer:
         """Send a request and wait for its final answer; a refused INVITE is acknowledged here (RFC 3261 17.1.1.3)."""
         queue: asyncio.Queue[Message] = asyncio.Queue()
-        self._waiting[branch] = queue
+        self._waiting[branch, method] = queue
         request = write(f"{method} {uri} SIP/2.0", headers)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -81,7 +81,7 @@ class CallerLine(asyncio.DatagramProtocol):
         except TimeoutError:
             return Answer(status_code=TIMED_OUT, phrase="Request Timeout", reason="", message=None)
         finally:
-            del self._waiting[branch]
+            del self._waiting[branch, method]
         if method == "INVITE" and final.status_code >= 300:
             kept = tuple((name, value) for name, value in headers if name in {"Via", "From", "Call-ID", "Max-Forwards", "Route"})
             number = final.first("cseq").partition(" ")[0]
@@ -100,7 +100,7 @@ class CallerLine(asyncio.DatagramProtocol):
         except PeerError:
             return
         if message.status_code:
-            queue = self._waiting.get(message.branch)
+            queue = self._waiting.get((message.branch, message.method))
             if queue is not None:
                 queue.put_nowait(message)
             elif message.method == "INVITE" and 200 <= message.status_code < 300 and message.first("call-id") in self._confirmed:

@@ -32,6 +32,12 @@ _MARK_OK = "\t\t# user authenticated - remove auth header\n"
 _MARK_IP = "\t\t# source IP allowed\n"
 _STOCK_CHECK = 'auth_check("$fd", "subscriber", "1")'
 _OWN_CHECK = 'pv_auth_check("$fd", "$sht(sim_password=>$au)", "0", "1")'
+_OWN_PASSWORDS = """#!ifndef MOD_htable
+loadmodule "htable.so"
+#!endif
+modparam("htable", "db_url", "text://{folder}/db")
+modparam("htable", "htable", "sim_password=>size=16;dbtable=sim_password;")
+"""
 
 
 class Authentication(StrEnum):
@@ -70,28 +76,27 @@ class RunningKamailio:
         return (self.folder / "kamailio.log").read_text(errors="replace")
 
     def processes(self) -> list[int]:
-        """Ids of all its processes."""
+        """Ids of all its living processes; those that ended and wait for their parent to look are left out."""
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 try:
-                    group = int((entry / "stat").read_text().rpartition(")")[2].split()[2])
-                except (OSError, IndexError, ValueError):
+                    state, _, group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+                except (OSError, ValueError):
                     continue
-                if group == self.pid:
+                if group == str(self.pid) and state not in {"Z", "X"}:
                     found.append(int(entry.name))
         return found
 
     def cpu_seconds(self) -> float:
-        """CPU time of all its processes so far, user and system."""
-        ticks = 0
+        """CPU time of all its processes so far, to the nanosecond (the scheduler's own account, not ticks)."""
+        spent = 0
         for process in self.processes():
             try:
-                fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+                spent += int(Path(f"/proc/{process}/schedstat").read_text().split()[0])
             except OSError:
                 continue
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / 100
+        return spent / 1e9
 
     def stop(self) -> None:
         """End it in order; what does not end in five seconds is killed."""
@@ -204,22 +209,16 @@ def write_configuration(
     text = text.replace(r'$rU=~"^(\+|00)[1-9][0-9]{3,20}$"', r'$rU=~"^[+*#0-9][-.()*#0-9]+$"')
     own = authentication is Authentication.OWN
     if own:
-        text = text.replace(_STOCK_CHECK, _OWN_CHECK)
+        passwords = _OWN_PASSWORDS.format(folder=folder)
+        text = text.replace(_STOCK_CHECK, _OWN_CHECK).replace(_MARK_INCLUDES, f"{passwords}\n{_MARK_INCLUDES}")
     if include is not None:
         text = _pasted(text, folder, include, options, gateway)
     local = ["#!define WITH_PSTN", *(f"#!define {option}" for option in options)]
     local += [f"listen=udp:127.0.0.1:{sip_port}", f"listen=tcp:127.0.0.1:{sip_port}", f'alias="{DOMAIN}"']
+    local += [f'#!define DBURL "text://{folder}/db"', 'loadmodule "db_text.so"']
     if authentication is not Authentication.NONE:
-        local += ["#!define WITH_AUTH", f'#!define DBURL "text://{folder}/db"', 'loadmodule "db_text.so"']
-        _write_subscribers(folder / "db", accounts)
-    if own:
-        local += [
-            "#!ifndef MOD_htable",
-            'loadmodule "htable.so"',
-            "#!endif",
-            f'modparam("htable", "db_url", "text://{folder}/db")',
-            'modparam("htable", "htable", "sim_password=>size=16;dbtable=sim_password;")',
-        ]
+        local.append("#!define WITH_AUTH")
+    _write_subscribers(folder / "db", accounts)
     (folder / "kamailio-local.cfg").write_text("\n".join([*local, ""]))
     (folder / "kamailio.cfg").write_text(text)
     settings_path = folder / "ringfence-settings.cfg"
