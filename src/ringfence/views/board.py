@@ -9,12 +9,13 @@ import contextlib
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
 
 from ringfence.base.clock import Clock
+from ringfence.detection.model import Alert, Evidence, decode_alert
 from ringfence.enforcement.model import Approval, Block, Breaker, BreakerKind, EdgeReport, Exemption, Proposal
 from ringfence.runtime.bucket import CaughtUp
 from ringfence.runtime.bus import Bus
@@ -24,43 +25,9 @@ CLOSED_KEPT = 500
 """Closed alerts that stay for the lists; older ones are in PostgreSQL."""
 SAMPLES = 120
 """Seconds of the past behind the small lines of the overview."""
-LEAST_MINUTES = 1.0
-"""An alert that opened seconds ago is not yet projected over less than this."""
 
 _log = structlog.stdlib.get_logger(__name__)
 T = TypeVar("T")
-
-
-class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom an alert is about."""
-
-    kind: str
-    value: str
-
-
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What an alert rests on: the calls, and observed values against the thresholds that were in force."""
-
-    calls: tuple[str, ...] = ()
-    thresholds: dict[str, Any] = {}
-    observed: dict[str, Any] = {}
-
-
-class AlertStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One message of an alert, as `formats.md` gives it to outsiders."""
-
-    alert_id: str
-    state: Literal["open", "update", "close"]
-    at: datetime
-    rule: str
-    rule_version: int
-    severity: Literal["info", "warning", "critical"]
-    subject: Subject
-    account: str = ""
-    score: int = 0
-    cost_eur: float = 0.0
-    reason: str = ""
-    evidence: Evidence = Evidence()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +35,7 @@ class LiveAlert:
     """An alert as its newest step left it."""
 
     alert_id: str
+    step: int
     state: str
     rule: str
     rule_version: int
@@ -202,11 +170,11 @@ class Board:
         return sum(told) if told else None
 
     def rate_micro(self, alert: LiveAlert) -> int:
-        """Micro-euro a minute of a running alert: its cost over the time since it opened. 0 once its account is blocked."""
-        if not alert.running or self.blocks_of(alert.account):
+        """Micro-euro a minute of a running alert, as its newest step observed it; 0 once its account is blocked."""
+        rate = alert.evidence.observed.get("eur_per_minute", 0)
+        if not alert.running or not isinstance(rate, int | float) or self.blocks_of(alert.account):
             return 0
-        minutes = max((self.clock() - alert.opened_ms) / 60_000, LEAST_MINUTES)
-        return round(alert.cost_micro / minutes)
+        return round(rate * 1_000_000)
 
     def risk_micro(self) -> int:
         """Micro-euro a minute over all running alerts. Several alerts of one subject see the same calls: the highest counts."""
@@ -235,9 +203,10 @@ class Board:
             self._caught_up("alerts")
         async with contextlib.aclosing(bus.read("ALERTS", from_sequence=1)) as messages:
             async for message in messages:
-                step = _decoded(message.payload, AlertStep, "ALERTS")
-                if step is not None:
-                    self.put_alert(step)
+                try:
+                    self.put_alert(decode_alert(message.payload))
+                except (msgspec.DecodeError, ValueError) as error:
+                    _log.error("board_unreadable", source="ALERTS", error=str(error))
                 if message.sequence >= last:
                     self._caught_up("alerts")
                     self._ring()
@@ -255,32 +224,35 @@ class Board:
             self.samples.append(Sample(at_ms=self.clock(), calls_per_second=calls, risk_micro=self.risk_micro()))
             await asyncio.sleep(1.0)
 
-    def put_alert(self, step: AlertStep) -> None:
-        """Take one step of an alert; an older one than we hold changes nothing but the time of opening."""
-        at_ms = int(step.at.timestamp() * 1000)
-        held = self.alerts.get(step.alert_id)
-        closed = step.state == "close"
-        if held is not None and held.state == "close":
+    def put_alert(self, alert: Alert) -> None:
+        """Take one step of an episode; an older step than the one we hold changes nothing."""
+        held = self.alerts.get(alert.alert_id)
+        if held is not None and held.step >= alert.step:
             return
-        self.alerts[step.alert_id] = LiveAlert(
-            alert_id=step.alert_id,
-            state=step.state,
-            rule=step.rule,
-            rule_version=step.rule_version,
-            severity=step.severity,
-            subject_kind=step.subject.kind,
-            subject_value=step.subject.value,
-            account=step.account,
-            score=step.score,
-            cost_micro=round(step.cost_eur * 1_000_000),
-            reason=step.reason,
-            evidence=step.evidence,
+        at_ms = round(datetime.fromisoformat(alert.at).timestamp() * 1000)
+        closed = alert.state == "close"
+        self.alerts[alert.alert_id] = LiveAlert(
+            alert_id=alert.alert_id,
+            step=alert.step,
+            state=alert.state,
+            rule=alert.rule,
+            rule_version=alert.rule_version,
+            severity=alert.severity,
+            subject_kind=alert.subject.kind,
+            subject_value=alert.subject.value,
+            account=alert.account,
+            score=alert.score,
+            cost_micro=round(alert.cost_eur * 1_000_000),
+            reason=alert.reason,
+            evidence=alert.evidence,
             opened_ms=held.opened_ms if held else at_ms,
             changed_ms=at_ms,
             closed_ms=at_ms if closed else 0,
         )
+        # A closed episode can open again; then it is no candidate for forgetting.
+        self._closed.pop(alert.alert_id, None)
         if closed:
-            self._closed[step.alert_id] = None
+            self._closed[alert.alert_id] = None
             while len(self._closed) > CLOSED_KEPT:
                 self.alerts.pop(self._closed.popitem(last=False)[0], None)
 

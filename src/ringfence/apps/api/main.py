@@ -1,0 +1,51 @@
+"""`python -m ringfence.apps.api.main`: the JSON API. Needs the bus; what needs PostgreSQL answers 503 while it is away."""
+
+import asyncio
+
+from ringfence.access.service import AccessService
+from ringfence.apps.api.app import build_app
+from ringfence.apps.api.desk import Desk
+from ringfence.archive.calls import CallArchive
+from ringfence.detection.service import DetectionService
+from ringfence.enforcement.service import EnforcementService
+from ringfence.runtime.db import Database
+from ringfence.runtime.http import check_surface, serve_http
+from ringfence.runtime.keys import HASH_KEY, read_key
+from ringfence.runtime.role import Role, run_role
+from ringfence.subscribers.service import SubscribersService
+from ringfence.views.board import Board
+from ringfence.views.history import History
+
+BOARD_SECONDS = 10.0
+"""So long the first answer waits for the live board to fill."""
+
+
+async def run(role: Role) -> None:
+    """Be the API until cancelled."""
+    settings = role.settings
+    check_surface(settings.api, name="api")
+    key = read_key(settings.keys_dir / HASH_KEY).open().encode()
+    board = Board(clock=role.clock)
+    history = History(CallArchive(settings.archive_dir), role.clock)
+    async with Database(settings.database, name="api") as db, asyncio.TaskGroup() as group:
+        desk = Desk(
+            access=AccessService(db, role.clock),
+            detection=DetectionService(db, role.clock),
+            enforcement=EnforcementService(db, role.clock),
+            subscribers=SubscribersService(db, key, role.clock),
+            views=history,
+            board=board,
+            bus=role.bus,
+            clock=role.clock,
+            home=settings.operator.country,
+        )
+        following = [group.create_task(board.follow(role.bus)), group.create_task(history.follow(role.bus))]
+        async with asyncio.timeout(BOARD_SECONDS):
+            await board.ready()
+        await serve_http(build_app(desk), settings.api, name="api", ready=role.ready)
+        for task in following:
+            task.cancel()
+
+
+if __name__ == "__main__":
+    run_role("api", run)

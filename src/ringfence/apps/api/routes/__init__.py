@@ -1,0 +1,13 @@
+"""The routes, one module a subject."""
+
+from ringfence.apps.api.routes import alerts, blocks, customers, people, rules, watching
+from ringfence.apps.api.routing import Routes
+
+ALL_ROUTES: tuple[Routes, ...] = (
+    people.routes,
+    watching.routes,
+    alerts.routes,
+    blocks.routes,
+    customers.routes,
+    rules.routes,
+)

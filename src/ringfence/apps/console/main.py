@@ -1,0 +1,53 @@
+"""`python -m ringfence.apps.console.main`: the console of people. Needs the bus; without PostgreSQL it shows what is live and says so."""
+
+import asyncio
+
+from ringfence.access.service import AccessService
+from ringfence.apps.console.app import build_app
+from ringfence.apps.console.desk import Desk
+from ringfence.apps.console.show import Zone
+from ringfence.apps.console.templating import Renderer
+from ringfence.archive.calls import CallArchive
+from ringfence.detection.service import DetectionService
+from ringfence.enforcement.service import EnforcementService
+from ringfence.runtime.db import Database
+from ringfence.runtime.http import check_surface, serve_http
+from ringfence.runtime.keys import HASH_KEY, read_key
+from ringfence.runtime.role import Role, run_role
+from ringfence.subscribers.service import SubscribersService
+from ringfence.views.board import Board
+from ringfence.views.history import History
+
+BOARD_SECONDS = 10.0
+"""So long the first page waits for the live board to fill."""
+
+
+async def run(role: Role) -> None:
+    """Be the console until cancelled."""
+    settings = role.settings
+    check_surface(settings.console, name="console")
+    key = read_key(settings.keys_dir / HASH_KEY).open().encode()
+    board = Board(clock=role.clock)
+    history = History(CallArchive(settings.archive_dir), role.clock)
+    async with Database(settings.database, name="console") as db, asyncio.TaskGroup() as group:
+        desk = Desk(
+            access=AccessService(db, role.clock),
+            detection=DetectionService(db, role.clock),
+            enforcement=EnforcementService(db, role.clock),
+            subscribers=SubscribersService(db, key, role.clock),
+            views=history,
+            board=board,
+            bus=role.bus,
+            clock=role.clock,
+            renderer=Renderer(zone=Zone(settings.operator.time_zone), clock=role.clock),
+        )
+        following = [group.create_task(board.follow(role.bus)), group.create_task(history.follow(role.bus))]
+        async with asyncio.timeout(BOARD_SECONDS):
+            await board.ready()
+        await serve_http(build_app(desk), settings.console, name="console", ready=role.ready)
+        for task in following:
+            task.cancel()
+
+
+if __name__ == "__main__":
+    run_role("console", run)

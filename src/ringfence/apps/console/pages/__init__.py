@@ -1,0 +1,18 @@
+"""The pages, one module a subject."""
+
+from ringfence.apps.console.pages import accounts, alerts, audit, blocks, edges, exemptions, me, overview, people, proposals, sign_in
+from ringfence.apps.console.routing import Pages
+
+ALL_PAGES: tuple[Pages, ...] = (
+    sign_in.pages,
+    overview.pages,
+    alerts.pages,
+    blocks.pages,
+    proposals.pages,
+    exemptions.pages,
+    edges.pages,
+    accounts.pages,
+    people.pages,
+    audit.pages,
+    me.pages,
+)

@@ -1,0 +1,109 @@
+"""Pages out of templates: one environment that escapes everything and knows how values look.
+
+A variable that a page forgot is an error, never an empty place. Every page gets the same frame (person, counts of the navigation,
+time zone, outage line) from here, so a handler passes only what is its own.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from ringfence import __version__
+from ringfence.access.model import Permission
+from ringfence.apps.console import show
+from ringfence.apps.console.session import THEME_COOKIE, set_visit
+from ringfence.base.clock import Clock
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+
+# What a page says after an order was carried out: the address bar carries the key, never a text.
+SAID: Mapping[str, str] = {
+    "imposed": "The block is in force. Every edge gets it within the second.",
+    "proposed": "It waits for approval: see Proposals.",
+    "lifted": "The block is lifted. The same evidence does not bring it back for 24 hours.",
+    "acknowledged": "Acknowledged. Nobody else is paged for this alert.",
+    "feedback": "Thank you, your verdict is recorded with the alert.",
+    "approved": "Your approval is recorded.",
+    "rejected": "The proposal is rejected.",
+    "exempted": "The exemption is in force.",
+    "exemption_ended": "The exemption has ended.",
+    "breaker_reset": "Automatic blocks of this kind may happen again.",
+    "password": "The new password is set. Other browsers were signed out.",
+    "totp": "The second factor is on. You are asked for a code at the next sign-in.",
+    "totp_removed": "The second factor is off.",
+    "token_revoked": "The token no longer works.",
+    "roles": "The roles are set, in running sessions too.",
+    "disabled": "This person is signed out everywhere and can no longer sign in.",
+    "enabled": "This person can sign in again.",
+    "on_call": "The on-call line is set.",
+}
+
+
+class Renderer:
+    """Makes answers from templates."""
+
+    def __init__(self, *, zone: show.Zone, clock: Clock) -> None:
+        self.zone = zone
+        self._clock = clock
+        self._environment = Environment(
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.globals.update(
+            zone=zone,
+            asset=_asset,
+            iso=show.iso,
+            span=show.span,
+            euro=show.euro,
+            grouped=show.grouped,
+            number=show.number,
+            version=__version__,
+        )
+
+    def page(self, request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
+        """A whole page for the person behind the request."""
+        visit = getattr(request.state, "visit", None)
+        actor = visit.actor if visit else None
+        desk = request.app.state.desk
+        frame = {
+            "counts": desk.counts(),
+            "outage": desk.outage,
+            "actor": actor,
+            "may": may_of(actor.permissions if actor else frozenset()),
+            "form_token": visit.form_token if visit else "",
+            "theme": theme if (theme := request.cookies.get(THEME_COOKIE, "")) in {"light", "dark"} else "",
+            "here": f"/{request.url.path.split('/')[1]}",
+            "said": SAID.get(request.query_params.get("said", ""), ""),
+            "now_ms": self._clock(),
+        }
+        response = HTMLResponse(self._environment.get_template(template).render(frame | context), status_code=status)
+        if visit:
+            set_visit(response, request, visit)
+        return response
+
+    def fragment(self, template: str, **context: Any) -> str:
+        """A region of a page, for live updates and htmx."""
+        return self._environment.get_template(template).render({"now_ms": self._clock()} | context)
+
+
+def may_of(permissions: frozenset[Permission]) -> Callable[[str], bool]:
+    """What templates ask: `may("block.lift")`. A word that is no permission is a bug and raises."""
+    return lambda name: Permission(name) in permissions
+
+
+@lru_cache(maxsize=32)
+def _asset(path: str) -> str:
+    """Address of a static file with a digest of its content, so that browsers may keep it for ever."""
+    digest = hashlib.blake2b((STATIC / path).read_bytes(), digest_size=6).hexdigest()
+    return f"/static/{path}?v={digest}"
