@@ -86,8 +86,7 @@ def read_snapshot(path: Path) -> Snapshot:
     """Read one file. PeerError (`damaged_snapshot`) when it is cut, changed or not one of ours."""
     try:
         with path.open("rb") as file:
-            _check_digest(file, path)
-            return _read(file)
+            return _read(_Reader(file, path.stat().st_size - _DIGEST_BYTES))
     except (OSError, msgspec.MsgspecError, ValueError, TypeError, MemoryError) as refused:
         raise PeerError(f"{path.name} is no whole snapshot: {str(refused)[:100]}", reason="damaged_snapshot") from None
 
@@ -121,34 +120,52 @@ def _write(snapshot: Snapshot, file: BinaryIO) -> None:
     file.write(digest.digest())
 
 
-def _check_digest(file: BinaryIO, path: Path) -> None:
-    left = path.stat().st_size - _DIGEST_BYTES
-    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    while left > 0:
-        piece = file.read(min(left, _PIECE_BYTES))
-        if not piece:
-            break
-        digest.update(piece)
-        left -= len(piece)
-    if left != 0 or file.read(_DIGEST_BYTES) != digest.digest():
-        raise ValueError("the checksum does not fit")
+class _Reader:
+    """Reads in order and digests what it reads, so that a large file passes through memory once."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self.left = size
+        self._digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+        self.at = 0
+
+    def take(self, count: int) -> bytearray:
+        """The next bytes. ValueError when the file has fewer: nothing larger than the file is ever made."""
+        if not 0 <= count <= self.left:
+            raise ValueError("it is cut off")
+        taken = bytearray(count)
+        self.fill(memoryview(taken))
+        return taken
+
+    def fill(self, place: "memoryview[int]") -> None:
+        """Fill a place with the next bytes."""
+        if len(place) > self.left:
+            raise ValueError("it is cut off")
+        for start in range(0, len(place), _PIECE_BYTES):
+            piece = place[start : start + _PIECE_BYTES]
+            if self._file.readinto(piece) != len(piece):  # type: ignore[attr-defined]  # a file opened for reading has it
+                raise ValueError("it is cut off")
+            self._digest.update(piece)
+        self.left -= len(place)
+        self.at += len(place)
+
+    def check_end(self) -> None:
+        """ValueError unless everything was read and the checksum fits."""
+        if self.left or self._file.read() != self._digest.digest():
+            raise ValueError("the checksum does not fit")
 
 
-def _read(file: BinaryIO) -> Snapshot:
-    file.seek(0)
-    if file.read(len(MAGIC)) != MAGIC:
+def _read(reader: _Reader) -> Snapshot:
+    if reader.take(len(MAGIC)) != MAGIC:
         raise ValueError("it is of another kind or version")
-    length = int.from_bytes(file.read(8), "little")
-    if length > MAX_DESCRIPTION_BYTES:
-        raise ValueError("its description is too long")
-    description = msgspec.json.decode(file.read(length), type=_Description)
+    description = msgspec.json.decode(reader.take(int.from_bytes(reader.take(8), "little")), type=_Description)
     arrays: dict[str, NDArray[Any]] = {}
-    at = len(MAGIC) + 8 + length
     for name, dtype, shape in description.arrays:
-        at += -at % _ALIGNMENT
-        file.seek(at)
-        count = int(np.prod(shape, dtype="i8"))
-        array = np.fromfile(file, dtype=np.dtype(dtype), count=count)
-        arrays[name] = array.reshape(shape)
-        at += array.nbytes
+        reader.take(-reader.at % _ALIGNMENT)
+        if int(np.prod(shape, dtype="i8")) * np.dtype(dtype).itemsize > reader.left:
+            raise ValueError("it is cut off")
+        arrays[name] = array = np.empty(shape, dtype)
+        if array.size:
+            reader.fill(array.reshape(-1).view("u1").data)
+    reader.check_end()
     return Snapshot(position=description.position, at_ms=description.at_ms, arrays=arrays, scalars=description.scalars)
