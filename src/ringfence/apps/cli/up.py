@@ -44,11 +44,17 @@ def up(
     failure: RingfenceError | None = None
     with hold_data_dir(settings.data_dir):
         try:
-            asyncio.run(until_stopped(_live(settings, config, Console())))
+            asyncio.run(until_stopped(_live(settings, config, _console())))
         except* RingfenceError as group:
             failure = first_failure(group)
     if failure is not None:
         raise failure
+
+
+def _console() -> Console:
+    """A file or a pipe has no width to keep."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200)
 
 
 def _chosen(text: str) -> tuple[RoleName, ...]:
