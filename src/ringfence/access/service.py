@@ -175,6 +175,10 @@ class AccessService:
 
     async def ensure_first_administrator(self, name: str = FIRST_NAME) -> OneTimePassword | None:
         """The first administrator with a one-time password, or None when there is anybody already."""
+        _name(name)
+        async with self._db.transaction() as connection:
+            if await AccessStore(connection).count("count_users", "users"):
+                return None
         password = Secret(new_token()[:20])
         hashed = await self._hashing.hash(password)
         async with self._db.transaction() as connection:
@@ -182,7 +186,7 @@ class AccessService:
             await store.rows("lock_users")
             if await store.count("count_users", "users"):
                 return None
-            await self._insert(store, _name(name), hashed, frozenset({Role.ADMINISTRATOR}))
+            await self._insert(store, name, hashed, frozenset({Role.ADMINISTRATOR}))
             await self._record(store, "role:local", "add_user", name, {"roles": Role.ADMINISTRATOR.value})
         return OneTimePassword(name=name, password=password)
 
