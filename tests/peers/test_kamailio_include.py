@@ -138,7 +138,7 @@ def test_a_retransmitted_invite_is_one_call_and_a_retransmitted_refusal_is_refus
             authorization = caller._authorization(call.answer, "INVITE", f"sip:{BERLIN}@{DOMAIN}")
             assert authorization is not None
             before = len(scene.gateway.invites)
-            headers, branch = caller.fields(
+            headers, _ = caller.fields(
                 "INVITE", call_id=f"again-{caller.account}", from_tag="t", to=f"<sip:{BERLIN}@{DOMAIN}>", cseq=2, extra=(authorization,)
             )
             for _ in range(3):
@@ -195,7 +195,17 @@ def test_every_scope_refuses_what_it_covers_and_nothing_else(
 
 def test_the_class_table_agrees_with_the_deck(edge: Edge) -> None:
     compiled = deck()
-    numbers = ["4930123456", "4915112345678", "33123456789", "23276123456", "5351234567", "12125551234", "6745551234", "99912345678", "2471234"]
+    numbers = [
+        "4930123456",
+        "4915112345678",
+        "33123456789",
+        "23276123456",
+        "5351234567",
+        "12125551234",
+        "6745551234",
+        "99912345678",
+        "2471234",
+    ]
 
     async def play(scene: Scene) -> None:
         for action in ("C2", "C3", "C4", "C5"):
@@ -300,7 +310,9 @@ def test_an_ended_longer_range_hides_no_shorter_one(edge: Edge) -> None:
     assert [event["block_id"] for event in edge.hep.events() if event["event"] == "blocked"] == ["b-short"]
 
 
-@pytest.mark.parametrize("value", ["", "all", "all|", "all||", "all|x|b", "C3", "C9|9999999999|b", "|9999999999|b", "all 9999999999 b", "x" * 2000])
+@pytest.mark.parametrize(
+    "value", ["", "all", "all|", "all||", "all|x|b", "C3", "C9|9999999999|b", "|9999999999|b", "all 9999999999 b", "x" * 2000]
+)
 def test_a_value_that_is_none_refuses_nobody(edge: Edge, value: str) -> None:
     for key in ("a:alice", "23276123", "s:127.0.0.1"):
         edge.rpc.call("htable.setxs", table_of(key), key, value, 600)
@@ -340,11 +352,9 @@ def everything_blocked(edge: Edge) -> None:
     for account in ACCOUNTS:
         edge.impose(f"a:{account}")
     edge.impose("s:127.0.0.1")
-    requests = []
     until = int(time.time()) + 600
     keys = {PLAN.of_uri(uri)[:length] for uri in corpus() for length in range(3, 16)} | {str(number) for number in range(100, 1000)}
-    for key in sorted(keys - {""}):
-        requests.append(edge.rpc.request("htable.setxs", ["rf_num", key, f"all|{until}|b-everything", 600]))
+    requests = [edge.rpc.request("htable.setxs", ["rf_num", key, f"all|{until}|b-everything", 600]) for key in sorted(keys - {""})]
     edge.rpc.pipeline(requests, 10)
 
 
@@ -525,7 +535,15 @@ def test_a_strangers_credentials_in_a_victims_name_are_no_verdict(edge: Edge) ->
 
 @pytest.mark.parametrize(
     "odd",
-    ['x","account":"bob","code":1,"y":"', "x\\", "tab\there", "caf\u00e9", "\udcff\udcfe bytes", "%s%n$ci", "nul\x00\",\"account\":\"bob\",\"y\":\""],
+    [
+        'x","account":"bob","code":1,"y":"',
+        "x\\",
+        "tab\there",
+        "caf\u00e9",
+        "\udcff\udcfe bytes",
+        "%s%n$ci",
+        'nul\x00","account":"bob","y":"',
+    ],
     ids=["quotes", "backslash", "tab", "utf8", "not-utf8", "formats", "nul"],
 )
 def test_no_peer_writes_into_an_event(edge: Edge, odd: str) -> None:
@@ -637,7 +655,9 @@ def test_only_the_commands_of_the_connector_on_its_own_tables(edge: Edge, body: 
 def test_a_second_method_in_a_command_is_not_the_one_that_runs(edge: Edge) -> None:
     rpc = edge.rpc
     status, body = rpc.exchange(
-        rpc.post(b'{"jsonrpc":"2.0","method":"htable.get","params":["rf_meta","version"],"method":"core.version","params":["rf_num"],"id":1}')
+        rpc.post(
+            b'{"jsonrpc":"2.0","method":"htable.get","params":["rf_meta","version"],"method":"core.version","params":["rf_num"],"id":1}'
+        )
     )
     assert status == 200
     assert json.loads(body)["result"]["item"]["value"] == "1"

@@ -92,7 +92,7 @@ def settings_file(edge: EdgeDefinition) -> str:
         f'#!define RF_HOTLINE "{_checked(edge.hotline, _DIGITS, "hotline") if edge.hotline else "none"}"',
         f'#!define RF_REASON "{_reason(edge)}"',
         "",
-        "# The first listen= of a configuration switches the automatic listeners on port 5060 off: kamailio.cfg needs its own listen= lines.",
+        "# The first listen= switches the automatic listeners on port 5060 off: kamailio.cfg needs listen= lines of its own.",
         f"listen=tcp:{rpc_address}:{rpc_port}",
         "",
         *_rpc_source_route(edge.rpc_sources),
@@ -191,7 +191,7 @@ def _emergency_route(edge: EdgeDefinition) -> list[str]:
     return [
         "route[RF_EMERGENCY] {",
         "\t$var(rf_emergency) = 0;",
-        "\t# The long patterns allow for escapes and separators. Plain digits with another ending match none of them, which spares most calls 30 us.",
+        "\t# The patterns allow for escapes and separators. Plain digits with another ending match none, which spares most calls.",
         f'\tif ($rU =~ "^[+]?[0-9]+$" && !($rU =~ "({endings})$")) return;',
         *tests,
         "\treturn;",
@@ -257,9 +257,11 @@ def _class_routes(table: Mapping[str, int], country_code: str) -> list[str]:
     """The filling of the table, and the look-up by the prefix lengths that occur in it, longest first."""
     items = [f"{prefix}={destination_class}" for prefix, destination_class in table.items()]
     lines = ["route[RF_FILL_CLASSES] {"]
-    for start in range(0, len(items), FILL_ITEMS):
-        # An empty item ends the loop.
-        lines.append(f'\t$var(rf_items) = "{";".join(items[start : start + FILL_ITEMS])};"; route(RF_FILL_ITEMS);')
+    # Each text ends with an empty item, which ends the loop.
+    lines += [
+        f'\t$var(rf_items) = "{";".join(items[start : start + FILL_ITEMS])};"; route(RF_FILL_ITEMS);'
+        for start in range(0, len(items), FILL_ITEMS)
+    ]
     lines += [
         "\treturn;",
         "}",

@@ -34,10 +34,14 @@ class Answerer(asyncio.DatagramProtocol):
         """Bind; port 0 takes a free one."""
         loop = asyncio.get_running_loop()
         transport, answerer = await loop.create_datagram_endpoint(lambda: cls(status_code), local_addr=(address, port))
-        answerer._transport = transport
         host, bound = transport.get_extra_info("sockname")[:2]
         answerer.address = (host, bound)
         return answerer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the socket."""
+        assert isinstance(transport, asyncio.DatagramTransport)
+        self._transport = transport
 
     async def __aenter__(self) -> Self:
         return self

@@ -49,10 +49,14 @@ class CallerLine(asyncio.DatagramProtocol):
         """Bind a free port of a loopback address."""
         loop = asyncio.get_running_loop()
         transport, line = await loop.create_datagram_endpoint(lambda: cls(proxy), local_addr=(address, 0))
-        line._transport = transport
         host, port = transport.get_extra_info("sockname")[:2]
         line.address = (host, port)
         return line
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the socket."""
+        assert isinstance(transport, asyncio.DatagramTransport)
+        self._transport = transport
 
     async def __aenter__(self) -> Self:
         return self
@@ -250,7 +254,9 @@ class Caller:
         """The header field that answers a challenge; None when there is none."""
         if answer.message is None or answer.status_code not in {401, 407}:
             return None
-        asked, answered = ("www-authenticate", "Authorization") if answer.status_code == 401 else ("proxy-authenticate", "Proxy-Authorization")
+        asked, answered = (
+            ("www-authenticate", "Authorization") if answer.status_code == 401 else ("proxy-authenticate", "Proxy-Authorization")
+        )
         challenge = digest.parse_challenge(answer.message.first(asked))
         value = digest.answer(
             challenge, username=self.account, password=Secret(self.password), method=method, uri=uri, cnonce=new_token()[:12]

@@ -4,6 +4,8 @@ It pastes exactly the lines that `deploy/kamailio/README.md` asks of an operator
 stops it with all its children. The one thing to know: settings come in as text, because this room may not ask enforcement for them.
 """
 
+import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -77,16 +79,7 @@ class RunningKamailio:
 
     def processes(self) -> list[int]:
         """Ids of all its living processes; those that ended and wait for their parent to look are left out."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    state, _, group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
-                except (OSError, ValueError):
-                    continue
-                if group == str(self.pid) and state not in {"Z", "X"}:
-                    found.append(int(entry.name))
-        return found
+        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and self._lives(int(entry.name))]
 
     def cpu_seconds(self) -> float:
         """CPU time of all its processes so far, to the nanosecond (the scheduler's own account, not ticks)."""
@@ -100,17 +93,15 @@ class RunningKamailio:
 
     def stop(self) -> None:
         """End it in order; what does not end in five seconds is killed."""
+        members = self.processes()
         self._signal(signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
-        self.kill()
+        self._end(members)
 
     def kill(self) -> None:
-        """Kill -9 of the main process and every child."""
-        self._signal(signal.SIGKILL)
-        self.process.wait()
+        """End the main process and every child by kill -9; returns when none is left."""
+        self._end(self.processes())
 
     def start_again(self) -> None:
         """Start after `stop` or `kill`, with empty tables, as a restart does."""
@@ -122,12 +113,27 @@ class RunningKamailio:
         self.stop()
         self.start_again()
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _end(self, members: list[int]) -> None:
+        deadline = monotonic_seconds() + STOP_SECONDS
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+        # Asked one by one: a listing of /proc while processes end may miss some that still live.
+        while any(self._lives(member) for member in members):
+            if monotonic_seconds() > deadline:
+                raise UnavailableError("Kamailio does not end; look for stopped processes", reason="kamailio_stop")
+            time.sleep(0.005)
+
+    def _lives(self, process: int) -> bool:
         try:
-            # The group outlives its leader as long as one child lives.
-            subprocess.run(["kill", f"-{number.name[3:]}", "--", f"-{self.pid}"], check=False, stderr=subprocess.DEVNULL)
-        except OSError as error:
-            raise UnavailableError(f"Kamailio could not be stopped: {error}", reason="kamailio_stop") from None
+            state, _, group = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            return False
+        return group == str(self.pid) and state not in {"Z", "X"}
+
+    def _signal(self, number: signal.Signals) -> None:
+        # The group outlives its leader as long as one child lives.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
 
 
 def start_kamailio(
