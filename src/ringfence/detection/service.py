@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum, unique
 from importlib.resources import files
-from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from ringfence.base.clock import Clock, system_clock
 from ringfence.base.errors import ConflictError, NotFoundError, OperatorError, PeerError
+from ringfence.detection.model import Alert, Evidence, decode_alert
 from ringfence.detection.public_holidays import public_holidays
 from ringfence.detection.rules import read_rules
 from ringfence.detection.store import DetectionStore, Row
@@ -36,36 +36,6 @@ class Feedback(StrEnum):
     FRAUD = "fraud"
     NOT_FRAUD = "not_fraud"
     UNSURE = "unsure"
-
-
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """Why: the calls, the thresholds in force and what was observed."""
-
-    calls: tuple[str, ...] = ()
-    thresholds: dict[str, Any] = {}
-    observed: dict[str, Any] = {}
-
-
-class _Subject(msgspec.Struct, frozen=True):
-    kind: str
-    value: str
-
-
-class _Message(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert as `formats.md` writes it; unknown fields are ignored."""
-
-    alert_id: str
-    state: Literal["open", "update", "close"]
-    at: datetime
-    rule: str
-    rule_version: int
-    severity: Literal["info", "warning", "critical"]
-    subject: _Subject
-    account: str = ""
-    score: int
-    cost_eur: float
-    reason: str
-    evidence: Evidence = Evidence()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,17 +145,17 @@ class DetectionService:
 
         PeerError when the payload is no alert.
         """
-        message = _decode(payload)
+        alert, at_ms = _decode(payload)
         facts: dict[str, object] = {
-            "alert_id": message.alert_id,
+            "alert_id": alert.alert_id,
             "step": step,
-            "state": message.state,
-            "severity": message.severity,
-            "score": message.score,
-            "cost_micro": round(message.cost_eur * 1_000_000),
-            "reason": message.reason,
-            "evidence": msgspec.json.encode(message.evidence),
-            "at_ms": round(message.at.timestamp() * 1000),
+            "state": alert.state,
+            "severity": alert.severity,
+            "score": alert.score,
+            "cost_micro": round(alert.cost_eur * 1_000_000),
+            "reason": alert.reason,
+            "evidence": msgspec.json.encode(alert.evidence),
+            "at_ms": at_ms,
         }
         async with self._db.transaction() as connection:
             store = DetectionStore(connection)
@@ -193,14 +163,14 @@ class DetectionService:
                 return None
             await store.run(
                 "put_alert",
-                rule=message.rule,
-                rule_version=message.rule_version,
-                subject_kind=message.subject.kind,
-                subject_value=message.subject.value,
-                account=message.account,
+                rule=alert.rule,
+                rule_version=alert.rule_version,
+                subject_kind=alert.subject.kind,
+                subject_value=alert.subject.value,
+                account=alert.account,
                 **facts,
             )
-            row = await store.row("find_alert", alert_id=message.alert_id)
+            row = await store.row("find_alert", alert_id=alert.alert_id)
             assert row is not None, "the alert was written above"
             return _record(row)
 
@@ -387,14 +357,16 @@ def cursor_of(alert: AlertRecord) -> str:
     return f"{alert.opened_ms}:{alert.alert_id}"
 
 
-def _decode(payload: bytes) -> _Message:
+def _decode(payload: bytes) -> tuple[Alert, int]:
+    """The alert in a message and its time in milliseconds; PeerError when it is none."""
     try:
-        message = msgspec.json.decode(payload, type=_Message)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        alert = decode_alert(payload)
+        moment = datetime.fromisoformat(alert.at)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise PeerError(f"this is not an alert: {error}", reason="bad_alert") from None
-    if message.at.tzinfo is None:
+    if moment.tzinfo is None:
         raise PeerError("this is not an alert: its time names no zone", reason="bad_alert")
-    return message
+    return alert, round(moment.timestamp() * 1000)
 
 
 def _record(row: Row) -> AlertRecord:

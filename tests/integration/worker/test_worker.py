@@ -25,10 +25,12 @@ from ringfence.apps.worker.projector import Projector
 from ringfence.archive import batches
 from ringfence.archive.calls import CallArchive
 from ringfence.archive.writer import ArchiveWriter
+from ringfence.base.clock import system_clock
+from ringfence.base.errors import OperatorError
 from ringfence.base.secret import Secret
 from ringfence.detection.model import Alert, Evidence, Subject, encode_alert, iso_time
 from ringfence.detection.service import AlertFilter, DetectionService, built_in_rules
-from ringfence.enforcement.events import BlockImposed, BlockLifted, BreakerOpened, BreakerReset, encode_event, subject_of
+from ringfence.enforcement.events import BlockImposed, BlockLifted, BreakerOpened, BreakerReset, Event, encode_event, subject_of
 from ringfence.enforcement.model import Block, Breaker, EdgeReport, Scope
 from ringfence.enforcement.service import BlockFilter, EnforcementService
 from ringfence.runtime.bus import Bus
@@ -41,6 +43,9 @@ from ringfence.telephony.columns import batch_of
 from ringfence.telephony.control import AccountChanged, BlockReleased, NetworksChanged, RuleSetChanged, decode_control
 from ringfence.telephony.model import AccountRow, Kind
 from tests.harness.engines import NatsServer, short_folder
+
+# One of apprise's plugins imports a module of the standard library that 3.13 drops.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
 START_MS = 1_790_000_000_000
 KEY = b"key of the test"
@@ -166,9 +171,10 @@ def test_changes_go_to_the_bucket_and_the_log_and_leave_the_outbox(database_url:
         assert alice in decode_control(entry.value)
         networks = await worker.bus.bucket("control").get("networks")
         assert networks is not None
-        assert decode_control(networks.value or b"") == [NetworksChanged(version=told[-3].version, networks=(("192.0.2.0/24", "own_pool"),))] or (
-            decode_control(networks.value or b"")[0] in told
-        )
+        (changed,) = decode_control(networks.value or b"")
+        assert isinstance(changed, NetworksChanged)
+        assert changed in told
+        assert changed.networks == (("192.0.2.0/24", "own_pool"),)
 
     run(database_url, own_nats, body)
 
@@ -244,7 +250,7 @@ def test_alerts_are_copied_once_with_their_pages(database_url: str, own_nats: Na
         await detector.publish("alert.a-9999.1", b"not an alert")
         async with running(worker.projector.run()):
             await until(lambda: _copied(worker, 2))
-            await until(lambda: _acknowledged(worker.bus, "ALERTS", "worker-alerts"))
+            await until(lambda: _at_step(worker, "a-0001", 2))
             first = await worker.detection.alert("a-0001")
             assert (first.state, first.severity, first.step) == ("update", "critical", 2)
             assert (first.opened_ms, first.changed_ms) == (START_MS + 1000, START_MS + 2000)
@@ -271,10 +277,8 @@ async def _closed(worker: Worker, alert_id: str) -> bool:
     return not (await worker.detection.alert(alert_id)).running
 
 
-async def _acknowledged(bus: Bus, stream: str, durable: str) -> bool:
-    info = await bus.api(f"CONSUMER.INFO.{stream}.{durable}") if False else None
-    del info, bus, stream, durable
-    return True
+async def _at_step(worker: Worker, alert_id: str, step: int) -> bool:
+    return (await worker.detection.alert(alert_id)).step == step
 
 
 def test_announcements_become_copy_history_audit_and_release(database_url: str, own_nats: NatsServer) -> None:
@@ -313,7 +317,7 @@ def test_breakers_page_until_reset_and_break_glass_tells_everyone(database_url: 
     async def body(worker: Worker) -> None:
         policy = await own_nats.connect("policy")
         line = ()
-        events = [
+        events: list[tuple[Event, int]] = [
             (BreakerOpened(breaker=Breaker(kind="account", opened_ms=START_MS, subjects=51, limit=50)), 1),
             (BlockImposed(block=block(2, author="anna", break_glass=True)), 2),
         ]
@@ -405,7 +409,7 @@ def test_killed_postgresql_loses_nothing_and_the_archive_goes_on(own_nats: NatsS
                     try:
                         await second.start()
                         break
-                    except Exception:
+                    except OperatorError:
                         await asyncio.sleep(0.3)
                 await until(lambda: _copied(worker, 100), seconds=60)
                 await until(lambda: _blocks(worker, 100), seconds=60)
@@ -456,10 +460,10 @@ def test_a_killed_bus_is_waited_for(database_url: str, own_nats: NatsServer) -> 
 # The archive
 
 
-def row(number: int) -> AccountRow:
+def row(number: int, at_ms: int = START_MS) -> AccountRow:
     return AccountRow(
-        kind=Kind.ATTEMPT, at_ms=START_MS + number, received_ms=START_MS + number, account=f"acc{number}", account_key=number + 1,
-        call_id=f"c{number}", call_key=number + 1, callee="+23276123456", destination_class=4, started_ms=START_MS + number,
+        kind=Kind.ATTEMPT, at_ms=at_ms, received_ms=at_ms, account=f"acc{number}", account_key=number + 1, call_id=f"c{number}",
+        call_key=number + 1, callee="+23276123456", destination_class=4, started_ms=at_ms,
     )  # fmt: skip
 
 
@@ -467,8 +471,9 @@ def test_a_minute_is_archived_then_acknowledged_and_only_once(own_nats: NatsServ
     async def main() -> None:
         bus = await own_nats.connect("worker")
         clock = Clock()
+        now_ms = system_clock()  # The archive's days are those of the server's time.
         for number in range(30):
-            await bus.publish("log.account.0", batches.encode(batch_of([row(number)])), {"Rf-Kind": "rows"})
+            await bus.publish("log.account.0", batches.encode(batch_of([row(number, now_ms)])), {"Rf-Kind": "rows"})
         await bus.publish("log.account.0", START_MS.to_bytes(8), {"Rf-Kind": "tick"})
 
         first = Archivist(bus, ArchiveWriter(tmp_path), StatusBoard("worker", "i"), clock, lane=0)
@@ -485,7 +490,7 @@ def test_a_minute_is_archived_then_acknowledged_and_only_once(own_nats: NatsServ
             await asyncio.sleep(1)
             assert third._waiting == [], "what was acknowledged does not come again"
         archive = CallArchive(tmp_path)
-        calls = archive.calls(from_ms=START_MS - 1000, to_ms=START_MS + 1000, limit=100)
+        calls = archive.calls(from_ms=now_ms - 1000, to_ms=now_ms + 1000, limit=100)
         assert sorted(call.call_id for call in calls) == sorted(f"c{number}" for number in range(30))
         await bus.close()
 
