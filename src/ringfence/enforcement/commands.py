@@ -152,7 +152,7 @@ def decode_command(payload: bytes) -> Command:
         raise PeerError(f"a command holds {MAX_COMMAND_BYTES} bytes at the most", reason="command_too_long")
     try:
         command: Command = _commands.decode(payload)
-    except msgspec.DecodeError as error:  # ValidationError is one of them
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # ValidationError is one of them
         raise PeerError(f"this is not a command of policy: {error}", reason="bad_command") from None
     return command
 
@@ -171,7 +171,7 @@ def decode_reply(payload: bytes) -> Done:
     """The outcome in a reply; raises the error that policy answered with, PeerError when it is no reply."""
     try:
         reply = _replies.decode(payload)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PeerError(f"this is not a reply of policy: {error}", reason="bad_reply") from None
     if reply.error is not None:
         raise _ERRORS.get(reply.error.kind, PeerError)(reply.error.message, reason=reply.error.reason)

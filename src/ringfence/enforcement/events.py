@@ -116,7 +116,7 @@ def decode_event(payload: bytes) -> Event:
     """The event in a message; PeerError when it is none."""
     try:
         event: Event = _decoder.decode(payload)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PeerError(f"this is not an event of enforcement: {error}", reason="bad_event") from None
     return event
 

@@ -265,18 +265,14 @@ def normal_account(value: str) -> str:
 def normal_source(value: str) -> str:
     """An IPv4 address, or the /64 network of an IPv6 address. Wider networks are refused: a block names one line, not a provider."""
     network = normal_network(value)
-    if network.version == 4:
-        if network.prefixlen != 32:
-            raise OperatorError(f"{_shown(value)} is a network; a source block names one IPv4 address", reason="network_too_wide")
-        address: ipaddress.IPv4Address | ipaddress.IPv6Address = network.network_address
-    elif network.prefixlen < 64:
+    sender = network.network_address
+    if network.version == 4 and network.prefixlen != 32:
+        raise OperatorError(f"{_shown(value)} is a network; a source block names one IPv4 address", reason="network_too_wide")
+    if network.version == 6 and network.prefixlen < 64:
         raise OperatorError(f"{_shown(value)} is wider than a /64; a source block names one IPv6 /64", reason="network_too_wide")
-    else:
-        network = network.supernet(new_prefix=64)
-        address = network.network_address
-    if address.is_unspecified or address.is_multicast:
+    if sender.is_unspecified or sender.is_multicast:
         raise OperatorError(f"{_shown(value)} is nobody's address; name the sender's", reason="bad_address")
-    return str(address) if network.version == 4 else str(network)
+    return str(sender) if network.version == 4 else str(network.supernet(new_prefix=64))
 
 
 def normal_network(value: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
@@ -306,4 +302,4 @@ def cut(text: str, limit: int) -> str:
 
 def _shown(value: str) -> str:
     """A value inside an error sentence: bounded, escaped."""
-    return ascii(value[:60])
+    return ascii(value[:40])

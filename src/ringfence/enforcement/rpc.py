@@ -118,13 +118,10 @@ def result_of(reply: HttpReply) -> msgspec.Raw:
     if reply.status == 403:
         raise PeerError("the edge refused our token or address; compare its settings include with the token file", reason="rpc_forbidden")
     try:
-        answer = _reply.decode(reply.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # Keys of other programs may hold any bytes; ours do not.
-        try:
-            answer = _reply.decode(reply.body.decode("utf-8", "replace"))
-        except msgspec.DecodeError:
-            raise PeerError(f"the edge answered {reply.status} with something else than JSON-RPC", reason="rpc_malformed") from None
+        # Keys of other programs may hold any bytes; ours do not, and are read beside them.
+        answer = _reply.decode(reply.body.decode("utf-8", "replace"))
+    except msgspec.DecodeError:
+        raise PeerError(f"the edge answered {reply.status} with something else than JSON-RPC", reason="rpc_malformed") from None
     if answer.error is not None:
         words = answer.error.message[:200]
         if "exist" in words or "not found in htable" in words:

@@ -200,7 +200,7 @@ class Table:
             return
         try:
             record = msgspec.json.decode(entry.value, type=kind.type)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             _log.error("record_unreadable", bucket=kind.bucket, key=entry.key, error=str(error))
             return
         self._held[place] = (entry.revision, record)
@@ -212,7 +212,7 @@ class Table:
             return
         try:
             records = decode_control(value)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             _log.error("control_unreadable", key=key, error=str(error))
             return
         if key == "networks":

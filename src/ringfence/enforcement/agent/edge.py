@@ -69,7 +69,7 @@ class EdgeAgent:
             return
         try:
             block = msgspec.json.decode(entry.value, type=Block)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             _log.error("block_unreadable", key=entry.key, error=str(error))
             return
         self._spread(entry.key, now_ms, block)

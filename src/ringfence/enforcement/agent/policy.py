@@ -120,7 +120,7 @@ class PolicyAgent:
             async for delivery in deliveries:
                 try:
                     suspicion = decode_suspicion(delivery.payload)
-                except msgspec.DecodeError as error:
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     _log.error("suspicion_unreadable", subject=delivery.subject, error=str(error))
                     _suspicions.labels("unreadable").inc()
                 else:
