@@ -1,7 +1,7 @@
 """The audit chain: each entry's digest covers the entry and the digest before it.
 
 Pure. A changed, removed or inserted entry breaks every digest after it; a cut tail shows against the stored head. Whoever can write the
-whole database can still forge a whole new chain, so the head belongs in a place outside it too (`ringfence`'s worker logs it every hour).
+whole database can still forge a whole new chain, so the head belongs outside it too: the worker logs it every hour.
 """
 
 import hashlib

@@ -7,7 +7,10 @@ meanwhile; a message that comes again is archived once, because the writer knows
 import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+from ringfence.archive.layout import day_of
+from ringfence.archive.retention import expire
 from ringfence.archive.writer import ArchiveWriter, LogEntry
 from ringfence.base.clock import Clock
 from ringfence.base.errors import UnavailableError
@@ -24,6 +27,7 @@ MAX_BYTES = 64 * 1024 * 1024
 ACK_SECONDS = 300.0
 IN_FLIGHT = 20_000
 TURN_SECONDS = 1.0
+RETENTION_SECONDS = 3_600.0
 
 _log = get_logger(__name__)
 _rows = counter("ringfence_archive_rows_total", "Rows written to the archive.")
@@ -117,6 +121,19 @@ class Archivist:
         _log.info("archived", lane=self._lane, messages=len(taken), rows=written.rows, unreadable=written.unreadable)
         for delivery in taken:
             await delivery.ack()
+
+
+async def keep_days(folder: Path, board: StatusBoard, clock: Clock, *, days: int) -> None:
+    """Remove what is older than `days` from the archive, every hour, until cancelled."""
+    while True:
+        try:
+            gone = await asyncio.to_thread(expire, folder, keep_days=days, today=day_of(clock()))
+            board.settled("retention")
+            if gone:
+                _log.info("archive_days_removed", days=sorted({path.name for path in gone}))
+        except UnavailableError as error:
+            board.trouble("retention", f"Old days stay in the archive: {error}")
+        await asyncio.sleep(RETENTION_SECONDS)
 
 
 def _entry(delivery: Delivery) -> LogEntry:

@@ -7,22 +7,27 @@ unacknowledged.
 import asyncio
 
 from ringfence.access.service import AccessService
-from ringfence.apps.worker.archivist import Archivist
+from ringfence.apps.worker.archivist import Archivist, keep_days
 from ringfence.apps.worker.beginnings import begin, read_first_rules
 from ringfence.apps.worker.control import ControlWriter
 from ringfence.apps.worker.pager import Pager
 from ringfence.apps.worker.projector import Projector
 from ringfence.archive.writer import ArchiveWriter
+from ringfence.base.errors import UnavailableError
 from ringfence.detection.service import DetectionService
 from ringfence.enforcement.service import EnforcementService
 from ringfence.runtime.db import Database
 from ringfence.runtime.keys import HASH_KEY, read_key
 from ringfence.runtime.lease import Lease
+from ringfence.runtime.log import get_logger
 from ringfence.runtime.role import Role, run_role
 from ringfence.runtime.streams import LANES
 from ringfence.subscribers.service import SubscribersService
 
 LEASE_SECONDS = 6.0
+HEAD_SECONDS = 3_600.0
+
+_log = get_logger(__name__)
 
 
 async def run(role: Role) -> None:
@@ -52,12 +57,29 @@ async def run(role: Role) -> None:
                 for lane in range(LANES["account"]):
                     writer = await asyncio.to_thread(ArchiveWriter, settings.archive_dir, lane=lane)
                     group.create_task(Archivist(bus, writer, board, role.clock, lane=lane).run())
+                group.create_task(keep_days(settings.archive_dir, board, role.clock, days=settings.archive.retention_days))
+                group.create_task(log_audit_head(access))
                 group.create_task(control.run())
                 group.create_task(projector.run())
                 group.create_task(pager.run())
                 group.create_task(begin(detection, board, settings.operator, rules))
         finally:
             await lease.release()
+
+
+async def log_audit_head(access: AccessService) -> None:
+    """Check the audit chain every hour and log its head: a copy outside the database shows when the whole chain was replaced."""
+    while True:
+        try:
+            report = await access.verify()
+        except UnavailableError:
+            await asyncio.sleep(LEASE_SECONDS)
+            continue
+        if report.intact:
+            _log.info("audit_head", entries=report.entries, digest=report.head)
+        else:
+            _log.error("audit_chain_broken", broken_at=report.broken_at)
+        await asyncio.sleep(HEAD_SECONDS)
 
 
 if __name__ == "__main__":
