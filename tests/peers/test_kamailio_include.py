@@ -748,6 +748,73 @@ def test_an_account_whose_name_is_a_number_or_odd(tmp_path: Path) -> None:
         stop_edge(started)
 
 
+def test_every_shard_is_looked_up(tmp_path: Path) -> None:
+    names: dict[str, str] = {}
+    for number in range(1000):
+        names.setdefault(table_of(f"a:phone{number}"), f"phone{number}")
+    assert len(names) == 16
+    started = start_edge(tmp_path, accounts=dict.fromkeys(names.values(), "secret"))
+    try:
+        for name in names.values():
+            started.impose(f"a:{name}", block_id=f"b-{name}")
+
+        async def play(scene: Scene) -> None:
+            for name in names.values():
+                assert refused((await scene.caller(name, "secret").invite(BERLIN)).answer), name
+
+        scenario(started, play)
+        told = {event["block_id"] for event in started.hep.events() if event["event"] == "blocked"}
+        assert told == {f"b-{name}" for name in names.values()}
+    finally:
+        stop_edge(started)
+
+
+def test_an_account_with_two_passwords_tells_which_one_matched(tmp_path: Path) -> None:
+    """The operator's script says so in $avp(rf_credential) before the call."""
+    started = start_edge(tmp_path)
+    try:
+        main = tmp_path / "kamailio.cfg"
+        main.write_text(main.read_text().replace("route(RF_AUTH_OK);", '$avp(rf_credential) = "old"; route(RF_AUTH_OK);'))
+        started.rpc.close()
+        started.kamailio.restart()
+        started.reconnect()
+
+        async def play(scene: Scene) -> None:
+            await scene.caller().register()
+            await scene.caller("alice", "wrong").register()
+
+        scenario(started, play)
+        told = [(event["code"], event["credential"]) for event in started.hep.events() if event["event"] == "auth"]
+        assert told == [(1, "old"), (-2, "new")]
+    finally:
+        stop_edge(started)
+
+
+def test_a_trunk_known_by_its_address_meets_number_blocks_and_static_denies(tmp_path: Path) -> None:
+    """WITH_IPAUTH lets it in without credentials; whatever account its request names is nobody's."""
+    forged = f'Digest username="alice",realm="{DOMAIN}",nonce="n",uri="sip:x@{DOMAIN}",response="{"0" * 32}"'
+    started = start_edge(tmp_path, options=("WITH_IPAUTH",))
+    try:
+        addresses = tmp_path / "db" / "address"
+        addresses.write_text(addresses.read_text() + "1:1:127.0.0.1:32:0:trunk\n")
+        started.rpc.close()
+        started.kamailio.restart()
+        started.reconnect()
+        started.impose("a:alice")
+        started.impose("23276123")
+
+        async def play(scene: Scene) -> None:
+            trunk = scene.caller("trunk")
+            for number, wanted in ((SIERRA_LEONE, 603), ("+88161234567", 603), ("+33123456789", 200), (BERLIN, 200)):
+                call = await trunk.invite(number, extra=(("Proxy-Authorization", forged),))
+                assert call.answer.status_code == wanted, number
+
+        scenario(started, play)
+        assert {(event["event"], event.get("account")) for event in started.hep.events()} == {("blocked", None)}
+    finally:
+        stop_edge(started)
+
+
 def test_a_source_of_ipv6_is_blocked_by_its_network(tmp_path: Path) -> None:
     started = start_edge(tmp_path)
     try:

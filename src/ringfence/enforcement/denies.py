@@ -9,8 +9,8 @@ premium or personal, which a test holds against libphonenumber.
 GLOBAL_DENIES = ("870", "878", "881", "882", "883", "979")
 """Inmarsat, universal personal numbers, satellite mobile, international networks (two), international premium rate."""
 
+# fmt: off
 FOREIGN_PREMIUM_DENIES = (
-    # fmt: off
     # North America
     "1900",
     # Africa
@@ -191,7 +191,7 @@ FOREIGN_PREMIUM_DENIES = (
     "971900",
     "97219",
     "97390",
-    # fmt: on
 )
+# fmt: on
 
 STATIC_DENIES = GLOBAL_DENIES + FOREIGN_PREMIUM_DENIES

@@ -6,7 +6,7 @@ It keeps a count of requests by method and the Request-URIs of INVITEs, so a tes
 import asyncio
 from collections import Counter
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from ringfence.base.errors import PeerError
 from ringfence.base.ids import new_token
@@ -40,8 +40,8 @@ class Answerer(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the socket."""
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # The transport of Python 3.11 is one in deed, not by inheritance.
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     async def __aenter__(self) -> Self:
         return self

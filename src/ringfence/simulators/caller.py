@@ -8,7 +8,7 @@ status code 408, as a phone would show it.
 import asyncio
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from ringfence.base.errors import PeerError
 from ringfence.base.ids import new_token
@@ -55,8 +55,8 @@ class CallerLine(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the socket."""
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # The transport of Python 3.11 is one in deed, not by inheritance.
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     async def __aenter__(self) -> Self:
         return self

@@ -266,7 +266,9 @@ def _write_subscribers(folder: Path, accounts: Mapping[str, str]) -> None:
         subscribers.append(f"{number}:{name}:{DOMAIN}:{secret}")
         passwords.append(f"{number}:{name}:0:0:{secret}:0")
     versions = ["table_name(string) table_version(int)", "subscriber:7", "sim_password:2", "address:6", "location:9", "acc:5", "version:1"]
-    for table, rows in (("subscriber", subscribers), ("sim_password", passwords), ("version", versions)):
+    addresses = ["id(int) grp(int) ip_addr(string) mask(int) port(int) tag(string,null)"]
+    tables = {"subscriber": subscribers, "sim_password": passwords, "address": addresses, "version": versions}
+    for table, rows in tables.items():
         (folder / table).write_text("\n".join([*rows, ""]))
 
 
