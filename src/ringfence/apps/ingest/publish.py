@@ -1,9 +1,9 @@
 """Rows to the log: batches per lane in order, a tick every second, sixty seconds of patience.
 
 A batch leaves when the flush interval is over or it is full. While the bus is away, batches wait in order for `PATIENCE_SECONDS`, then
-the oldest are shed and counted: old news is worth less than fresh news, and memory is finite. Each batch carries an id, so that one that was
-stored although its acknowledgement was lost is not stored twice. The one thing to know: a lane's rows and ticks go through one queue and
-one publisher, so the order of the log is the order of the rows.
+the oldest are shed and counted: old news is worth less than fresh news, and memory is finite. Each batch carries an id, so that one that
+was stored although its acknowledgement was lost is not stored twice. The one thing to know: a lane's rows and ticks go through one queue
+and one publisher, so the order of the log is the order of the rows.
 """
 
 import asyncio

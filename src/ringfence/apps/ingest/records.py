@@ -7,7 +7,6 @@ that is away is tried again at its next turn.
 """
 
 import asyncio
-import contextlib
 import csv
 import glob
 import json
@@ -65,14 +64,15 @@ class Position:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.value: dict[str, int] = {}
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                loaded = json.loads(path.read_text("utf-8"))
-            except (OSError, ValueError) as error:
-                raise OperatorError(f"{path} cannot be read ({error}); remove it to read all records again.", reason="position") from error
-            if not isinstance(loaded, dict) or not all(isinstance(value, int) for value in loaded.values()):
-                raise OperatorError(f"{path} holds no position; remove it to read all records again.", reason="position")
-            self.value = loaded
+        if not path.exists():
+            return
+        try:
+            loaded = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise OperatorError(f"{path} cannot be read ({error}); remove it to read all records again.", reason="position") from error
+        if not isinstance(loaded, dict) or not all(isinstance(value, int) for value in loaded.values()):
+            raise OperatorError(f"{path} holds no position; remove it to read all records again.", reason="position")
+        self.value = loaded
 
     def save(self) -> None:
         """Write it so that a crash leaves the old or the new one."""
