@@ -144,13 +144,13 @@ def running_postgres(folder: Path) -> Iterator[PostgresServer]:
             runner.run(postgres.stop())
 
 
-def run_ringfence(*arguments: str, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_ringfence(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command line, as a person would call it."""
     return subprocess.run(
         (sys.executable, "-m", "ringfence.apps.cli.main", *arguments),
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=90,
         check=False,
         env={**os.environ, **environment},
     )

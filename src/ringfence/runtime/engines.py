@@ -131,7 +131,7 @@ class Engines:
             try:
                 return await connect_bus(self._settings, nats_server.SUPERVISOR)
             except UnavailableError as error:
-                if asyncio.get_running_loop().time() > deadline:
+                if self._nats is None or asyncio.get_running_loop().time() > deadline:
                     raise OperatorError(f"{error} Check nats_url, or the log of NATS.", reason="nats_down") from error
             await asyncio.sleep(_POLL_SECONDS)
 

@@ -328,7 +328,7 @@ def load_settings(*, data_dir: Path | None = None, config: Path | None = None) -
 def _read_toml(file: Path, *, required: bool) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if required:
             raise OperatorError(f"Settings file {file} does not exist.", reason="settings_missing") from None
         return {}

@@ -18,6 +18,7 @@ from ringfence.base.errors import RingfenceError, kind_of
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("ringfence.apps.cli.up", "Start everything on this machine."),
     "check": ("ringfence.apps.cli.check", "Check settings and environment without starting anything."),
+    "user": ("ringfence.apps.cli.user", "Make the first administrator."),
     "drill": ("ringfence.apps.cli.drill", "Rehearse an incident on a product of its own."),
     "bench": ("ringfence.apps.cli.bench", "Measure this machine and print one JSON object."),
 }

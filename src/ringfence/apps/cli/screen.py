@@ -38,7 +38,7 @@ def show_screen(
     if password is not None:
         table.add_row("Sign in", f"{password.name} with {password.password.open()} (shown once; you will be asked to change it)")
     elif nobody_yet:
-        table.add_row("Sign in", f"nobody can yet: run `ringfence up --data-dir {settings.data_dir}` once on a terminal")
+        table.add_row("Sign in", f"nobody can yet: run `ringfence user add --data-dir {settings.data_dir}` on a terminal")
     console.print()
     console.print(f"[bold]Ringfence[/bold] is ready after {seconds:.1f} s. Ctrl-C stops it.", highlight=False)
     console.print(table, highlight=False)

@@ -40,7 +40,7 @@ def up(
     settings = load_settings(data_dir=data_dir, config=config)
     if roles:
         settings = settings.model_copy(update={"roles": _chosen(roles)})
-    set_up_logging("up", style=settings.log.format, level="warning")
+    set_up_logging("up", style=settings.log.format, level="error")
     failure: RingfenceError | None = None
     with hold_data_dir(settings.data_dir):
         try:
