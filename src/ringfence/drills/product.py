@@ -10,8 +10,9 @@ import contextlib
 import signal
 import socket
 import sys
+import tempfile
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,6 +59,15 @@ class Product:
     async def bus(self) -> Bus:
         """A connection that reads what the console would."""
         return await connect_bus(self.settings, "supervisor")
+
+
+@contextlib.contextmanager
+def rehearsal_folder() -> Iterator[Path]:
+    """A temporary folder that the engines may enter: as root they run as a user of their own."""
+    with tempfile.TemporaryDirectory(prefix="ringfence-rehearsal-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        yield folder
 
 
 def free_ports() -> Ports:

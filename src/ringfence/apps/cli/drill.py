@@ -5,7 +5,6 @@ The live installation is never touched. Progress goes to stderr, the score to st
 
 import asyncio
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from ringfence.apps.cli.report import drill_page
 from ringfence.base.errors import OperatorError
 from ringfence.drills import toll_fraud
 from ringfence.drills.model import DrillResult
+from ringfence.drills.product import rehearsal_folder
 
 app = typer.Typer()
 
@@ -37,13 +37,13 @@ def drill(
     if play is None:
         raise OperatorError(f"There is no drill {name!r}; there is {', '.join(DRILLS)}.", reason="unknown_drill")
     progress = Console(stderr=True)
-    with tempfile.TemporaryDirectory(prefix="ringfence-drill-") as folder, progress.status("rehearsing") as status:
+    with rehearsal_folder() as folder, progress.status("rehearsing") as status:
 
         def tell(what: str) -> None:
             progress.print(what, style="dim", highlight=False, markup=False)
             status.update(what.replace("[", "("))
 
-        result = asyncio.run(play(Path(folder), seed=seed, tell=tell))
+        result = asyncio.run(play(folder, seed=seed, tell=tell))
     if report is not None:
         try:
             report.write_text(drill_page(result), encoding="utf-8")
