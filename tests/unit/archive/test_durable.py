@@ -38,7 +38,7 @@ def test_content_is_synced_before_the_rename_and_the_folder_after(tmp_path: Path
     sync, replace = os.fsync, Path.replace
 
     def noted_sync(descriptor: int) -> None:
-        order.append("folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file")
+        order.append("folder" if Path(f"/proc/self/fd/{descriptor}").is_dir() else "file")
         sync(descriptor)
 
     def noted_replace(self: Path, target: Path) -> Path:
