@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import hmac
 import json
-from typing import Any
+from typing import Any, cast
 
 from ringfence.base.clock import Clock
 from ringfence.base.secret import Secret
@@ -104,8 +104,8 @@ class RpcServer(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # uvloop's transports are transports in deed, not by inheritance.
+        self.transport = cast("asyncio.Transport", transport)
         self._connections.add(self)
 
     def connection_lost(self, _exc: Exception | None) -> None:

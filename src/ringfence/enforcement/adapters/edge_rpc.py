@@ -7,6 +7,7 @@ silent or answers nonsense ends as a whole: every request fails with Unavailable
 import asyncio
 import ssl
 from collections import deque
+from typing import cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -79,8 +80,8 @@ class EdgeRpc(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are transports in deed, not by inheritance.
+        self._transport = cast("asyncio.Transport", transport)
         self._watchdog = self._loop.call_later(SILENCE_SECONDS / 4, self._watch)
 
     def data_received(self, data: bytes) -> None:
