@@ -8,8 +8,19 @@ import pytest
 
 from ringfence.base.errors import NotFoundError, OperatorError
 from ringfence.enforcement.events import (
-    ApprovalGiven, BlockExpired, BlockImposed, BlockLifted, BreakerOpened, BreakerReset, Event, ExemptionEnded, ExemptionMade,
-    ProposalApproved, ProposalExpired, ProposalMade, ProposalRejected,
+    ApprovalGiven,
+    BlockExpired,
+    BlockImposed,
+    BlockLifted,
+    BreakerOpened,
+    BreakerReset,
+    Event,
+    ExemptionEnded,
+    ExemptionMade,
+    ProposalApproved,
+    ProposalExpired,
+    ProposalMade,
+    ProposalRejected,
 )  # fmt: skip
 from ringfence.enforcement.model import Approval, Block, BlockPlan, Breaker, EdgeReport, Exemption, Proposal, Scope
 from ringfence.enforcement.service import BlockFilter, EnforcementService, cursor_of
@@ -86,13 +97,15 @@ def test_announcements_in_any_order_and_twice_end_in_the_newest_state(database_u
 
 def test_every_kind_of_announcement_has_its_line(database_url: str) -> None:
     async def body(enforcement: EnforcementService) -> None:
-        ended = Exemption(**{name: getattr(EXEMPTION, name) for name in Exemption.__struct_fields__} | {"ended_ms": START_MS, "ended_by": "anna"})
-        for revision, event in enumerate(
-            [
-                ProposalRejected(proposal=proposal(state="rejected", decided_by="anna", decided_reason="no")),
-                ProposalExpired(proposal=proposal(proposal_id="p-2", state="expired")), ExemptionEnded(exemption=ended),
-            ], start=1
-        ):  # fmt: skip
+        ended = Exemption(
+            **{name: getattr(EXEMPTION, name) for name in Exemption.__struct_fields__} | {"ended_ms": START_MS, "ended_by": "anna"}
+        )
+        events: list[Event] = [
+            ProposalRejected(proposal=proposal(state="rejected", decided_by="anna", decided_reason="no")),
+            ProposalExpired(proposal=proposal(proposal_id="p-2", state="expired")),
+            ExemptionEnded(exemption=ended),
+        ]
+        for revision, event in enumerate(events, start=1):
             assert await enforcement.record(event, revision, START_MS)
         assert {(line.name, line.person, line.reason) for line in await enforcement.history()} == {
             ("proposal_rejected", "anna", "no"), ("proposal_expired", "", ""), ("exemption_ended", "anna", ""),
@@ -122,7 +135,19 @@ def test_blocks_are_filtered_searched_and_paged(database_url: str) -> None:
         assert await listed(search="+2327") == ["b-040"]
         assert await listed(search="a%b_c") == ["b-041"]
         assert await listed(search="a%") == ["b-041"], "what a person typed means itself"
-        assert await listed(search="acc2") == ["b-029", "b-028", "b-027", "b-026", "b-025", "b-024", "b-023", "b-022", "b-021", "b-020", "b-002"]
+        assert await listed(search="acc2") == [
+            "b-029",
+            "b-028",
+            "b-027",
+            "b-026",
+            "b-025",
+            "b-024",
+            "b-023",
+            "b-022",
+            "b-021",
+            "b-020",
+            "b-002",
+        ]
 
         seen: list[str] = []
         before = ""
