@@ -79,6 +79,11 @@ def decode(data: bytes) -> RowBatch:
         raise PeerError(f"The batch cannot be read: {str(refused)[:200]}", reason="not_arrow") from None
     if record_batch.num_rows > MAX_ROWS:
         raise PeerError(f"The batch has more than {MAX_ROWS} rows.", reason="too_many_rows")
+    return rows_of(record_batch)
+
+
+def rows_of(record_batch: pa.RecordBatch) -> RowBatch:
+    """A record batch of this schema as rows, without a copy. PeerError (`null_field`) when it has empty fields."""
     columns = record_batch.columns
     if any(column.null_count for column in columns):
         raise PeerError("The batch has empty fields.", reason="null_field")
