@@ -222,6 +222,7 @@ def write_configuration(
     local = ["#!define WITH_PSTN", *(f"#!define {option}" for option in options)]
     local += [f"listen=udp:127.0.0.1:{sip_port}", f"listen=tcp:127.0.0.1:{sip_port}", f'alias="{DOMAIN}"']
     local += [f'#!define DBURL "text://{folder}/db"', 'loadmodule "db_text.so"']
+    local.append(f'modparam("db_text", "max_result_rows", {max(len(accounts), 1) + 1})')
     if authentication is not Authentication.NONE:
         local.append("#!define WITH_AUTH")
     _write_subscribers(folder / "db", accounts)
