@@ -321,6 +321,7 @@ def test_a_value_that_is_none_refuses_nobody(edge: Edge, value: str) -> None:
         assert (await scene.caller().invite(SIERRA_LEONE)).answer.status_code == 200
 
     scenario(edge, play)
+    assert edge.errors() == []
 
 
 def test_a_restart_empties_the_tables_and_shows_it(edge: Edge) -> None:
@@ -418,13 +419,23 @@ def test_a_longer_number_is_no_emergency_call(edge: Edge) -> None:
     scenario(edge, play)
 
 
-def test_the_stock_routing_reaches_112_by_itself_once_it_is_authenticated(edge: Edge) -> None:
+def test_emergency_calls_pass_without_an_emergency_route_of_the_operator_too(edge: Edge) -> None:
+    """The operator routes them as ordinary calls, after authentication: RF_AUTH_OK lets them pass as well."""
+    main = edge.kamailio.folder / "kamailio.cfg"
+    text = main.read_text()
+    assert "$avp(rf_emergency) == 1" in text
+    main.write_text(text.replace("$avp(rf_emergency) == 1", "$avp(rf_emergency) == 2"))
+    edge.rpc.close()
+    edge.kamailio.restart()
+    edge.reconnect()
     everything_blocked(edge)
-    edge.rpc.call("htable.delete", "rf_meta", "version")
 
     async def play(scene: Scene) -> None:
-        call = await scene.caller().invite("112")
-        assert call.answer.status_code == 200
+        assert refused((await scene.caller().invite(BERLIN)).answer)
+        for number in ("112", "110", "+49112", "0049110", "030112", "112;phone-context=+49", "116117"):
+            call = await scene.caller().invite(number)
+            assert call.answer.status_code in {200, 404}, number
+        assert scene.gateway.was_called("sip:112@")
 
     scenario(edge, play)
 
@@ -469,7 +480,8 @@ def test_a_made_up_to_tag_passes_no_block(edge: Edge) -> None:
         alice = scene.caller()
         running = await alice.invite(BERLIN)
         proof = running.routes[0]
-        assert ";rf=" in proof
+        proof_parameter = "rf=" + proof.partition(";rf=")[2].rstrip(">")
+        assert len(proof_parameter) == 36
         there = f"127.0.0.1:{scene.gateway.address[1]}"
         before = len(scene.gateway.invites)
         attempts = [
@@ -480,7 +492,14 @@ def test_a_made_up_to_tag_passes_no_block(edge: Edge) -> None:
             # The proof of a cheap call, for an expensive number.
             (f"sip:{SIERRA_LEONE}@{there}", (proof,), running.call_id),
             (f"sip:0023276123456@{there}", (proof,), running.call_id),
-            # Strict routing: the last Route would become the Request-URI.
+            # Strict routing: a Route would become the Request-URI, because that names the server or because the Route lacks `lr`.
+            (f"sip:{host}:{port};lr", (f"<sip:{SIERRA_LEONE}@{there};{proof_parameter}>",), running.call_id),
+            (f"sip:{host}:{port};lr", (f"<sip:{SIERRA_LEONE}@{there};lr;{proof_parameter}>",), running.call_id),
+            (f"sip:x@{there}", (proof, f"<sip:{SIERRA_LEONE}@{there}>"), running.call_id),
+            (f"sip:x@{there}", (proof, f"<sip:{SIERRA_LEONE};lr@{there}>"), running.call_id),
+            (f"sip:x@{there}", (proof, f"<sip:{SIERRA_LEONE}@{there}?a=;lr>"), running.call_id),
+            (f"sip:x@{there}", (proof, f'"<sip:a@b;lr>" <sip:{SIERRA_LEONE}@{there};lrx>'), running.call_id),
+            (f"sip:x@{there}", (f"{proof},<sip:{SIERRA_LEONE}@{there}>,<sip:y@{there};lr>",), running.call_id),
             (f"sip:{host}:{port};lr", (f"<sip:{SIERRA_LEONE}@{there}>",), "made-up"),
             (f"sip:112@{host}:{port}", (proof, f"<sip:{SIERRA_LEONE}@{there}>"), running.call_id),
         ]
@@ -505,6 +524,11 @@ def test_verdicts_say_who_was_authenticated_and_nobody_else(edge: Edge) -> None:
         await scene.caller("nobody").invite(BERLIN)
         await scene.caller("bob").invite(BERLIN, credentials=False)
 
+        # A nonce that this server did not make is no wrong password, whoever's name stands beside it: code -1, which nobody counts.
+        foreign = f'Digest username="bob",realm="{DOMAIN}",nonce="old",uri="sip:{BERLIN}@{DOMAIN}",response="{"0" * 32}"'
+        call = await scene.caller("bob").invite(BERLIN, credentials=False, extra=(("Proxy-Authorization", foreign),))
+        assert call.answer.status_code == 407
+
     scenario(edge, play)
     events = [event for event in edge.hep.events() if event["event"] == "auth"]
     assert [(event["account"], event["method"], event["code"], event["credential"]) for event in events] == [
@@ -512,8 +536,30 @@ def test_verdicts_say_who_was_authenticated_and_nobody_else(edge: Edge) -> None:
         ("alice", "INVITE", 1, "new"),
         ("alice", "REGISTER", -2, "new"),
         ("nobody", "INVITE", -3, "new"),
+        ("bob", "INVITE", -1, "new"),
     ]
-    assert all(decode_event(json.dumps(event).encode()).peer_ip == "127.0.0.1" for event in events)
+    assert [decode_event(json.dumps(event).encode()).authenticated for event in events] == [True, True, False, False, False]
+
+
+def test_an_old_nonce_is_no_verdict(edge: Edge) -> None:
+    main = edge.kamailio.folder / "kamailio.cfg"
+    main.write_text(main.read_text().replace("####### Routing Logic", 'modparam("auth", "nonce_expire", 1)\n####### Routing Logic', 1))
+    edge.rpc.close()
+    edge.kamailio.restart()
+    edge.reconnect()
+
+    async def play(scene: Scene) -> None:
+        alice = scene.caller()
+        uri = f"sip:{BERLIN}@{DOMAIN}"
+        first = await alice.invite(uri, credentials=False)
+        authorization = alice._authorization(first.answer, "INVITE", uri)
+        assert authorization is not None
+        await asyncio.sleep(2.5)
+        late = await alice.invite(uri, credentials=False, extra=(authorization,))
+        assert late.answer.status_code == 407
+
+    scenario(edge, play)
+    assert edge.hep.events() == []
 
 
 def test_a_strangers_credentials_in_a_victims_name_are_no_verdict(edge: Edge) -> None:
