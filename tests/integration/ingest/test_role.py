@@ -58,10 +58,10 @@ async def running(server: NatsServer, settings: Settings) -> AsyncIterator[tuple
         yield ingest, bus
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        (failure,) = await asyncio.gather(task, return_exceptions=True)
         (settings.run_dir / "ingest.ready").unlink(missing_ok=True)
         await bus.close()
+        assert failure is None or isinstance(failure, asyncio.CancelledError | OperatorError), failure
 
 
 def packet(payload: bytes, source: tuple[str, int] = PHONE, destination: tuple[str, int] = SERVER, kind: int = PayloadType.SIP) -> bytes:
