@@ -6,12 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
-from tests.harness.engines import NatsServer
-
 from ringfence.runtime.bus import Bus
+from tests.harness.engines import NatsServer
 
 START_SECONDS = 30.0
 
@@ -62,9 +61,13 @@ class RoleProcess:
 
 
 @contextlib.contextmanager
-def stopped_at_the_end(*roles: RoleProcess):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def stopped_at_the_end(*roles: RoleProcess) -> Iterator[None]:
     try:
         yield
+    except BaseException:
+        for role in roles:
+            print(role.role, role.log(), sep="\n")  # pytest shows it with the failure
+        raise
     finally:
         for role in roles:
             if role.process is not None and role.process.poll() is None:

@@ -7,9 +7,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.harness.engines import NatsServer
-from tests.integration.enforcement.processes import RoleProcess, connected, stopped_at_the_end, until
-from tests.unit.enforcement.samples import suspicion
 
 from ringfence.base.clock import system_clock
 from ringfence.base.errors import ConflictError, NotFoundError, OperatorError, UnavailableError
@@ -20,6 +17,9 @@ from ringfence.enforcement.model import Block, Proposal, Scope
 from ringfence.runtime.bus import Bus
 from ringfence.telephony.control import NetworksChanged, encode_control
 from ringfence.telephony.suspicion import Measure, Suspicion, encode_suspicion
+from tests.harness.engines import NatsServer
+from tests.integration.enforcement.processes import RoleProcess, connected, stopped_at_the_end, until
+from tests.unit.enforcement.samples import suspicion
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -169,7 +169,8 @@ def test_what_people_ask(own_nats: NatsServer, tmp_path: Path) -> None:
             await until(lambda: active(bus))
             # A person's block, its release, and the grace.
             done = await ask_policy(
-                bus, ImposeBlock(scope=Scope.RANGE, value="+23276", until_ms=hour_ms, reason="IRSF", by="anna", alert_id="a-7", account="u7")
+                bus,
+                ImposeBlock(scope=Scope.RANGE, value="+23276", until_ms=hour_ms, reason="IRSF", by="anna", alert_id="a-7", account="u7"),
             )
             assert (await blocks(admin))[done.block_id].value == "23276"
             with pytest.raises(ConflictError):
@@ -184,9 +185,13 @@ def test_what_people_ask(own_nats: NatsServer, tmp_path: Path) -> None:
             # What nobody may do.
             for value in ("4930", "49112"):
                 with pytest.raises(OperatorError, match="emergency"):
-                    await ask_policy(bus, ImposeBlock(scope=Scope.RANGE, value=value, until_ms=hour_ms, reason="r", by="anna", break_glass=True))
+                    await ask_policy(
+                        bus, ImposeBlock(scope=Scope.RANGE, value=value, until_ms=hour_ms, reason="r", by="anna", break_glass=True)
+                    )
             # Two people for a mass measure.
-            wide = await ask_policy(bus, ImposeBlock(scope=Scope.RANGE, value="882", until_ms=hour_ms, reason="r", by="anna", subjects=5000))
+            wide = await ask_policy(
+                bus, ImposeBlock(scope=Scope.RANGE, value="882", until_ms=hour_ms, reason="r", by="anna", subjects=5000)
+            )
             assert (wide.block_id, wide.approvals_needed) == ("", 2)
             for _ in range(2):
                 assert (await ask_policy(bus, Approve(proposal_id=wide.proposal_id, by="anna"))).approvals == 1
@@ -233,7 +238,9 @@ def test_time_and_new_facts_end_blocks(own_nats: NatsServer, tmp_path: Path) -> 
             ended = (await blocks(bus))[source.block_id]
             assert (ended.ended_by, "own network" in ended.ended_reason) == ("policy", True)
             with pytest.raises(OperatorError):
-                await ask_policy(bus, ImposeBlock(scope=Scope.SOURCE, value="203.0.113.8", until_ms=now_ms + 3_600_000, reason="r", by="anna"))
+                await ask_policy(
+                    bus, ImposeBlock(scope=Scope.SOURCE, value="203.0.113.8", until_ms=now_ms + 3_600_000, reason="r", by="anna")
+                )
 
     with stopped_at_the_end(policy):
         policy.start()
