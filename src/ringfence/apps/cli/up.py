@@ -1,6 +1,6 @@
 """`ringfence up`: everything on one machine, until Ctrl-C.
 
-Order of a start: settings, preflight, lock, keys, engines, streams and schema, first administrator, roles, screen. Whatever fails,
+Order of a start: settings, preflight, lock, keys, engines, streams and schema, roles, first administrator, screen. Whatever fails,
 what was started is stopped in the opposite order and the reason is one sentence. Of two starts on a data folder the second is
 refused.
 """
@@ -80,8 +80,9 @@ async def _live(settings: Settings, config: Path | None, console: Console) -> No
     supervisor = Supervisor(commands, tell=lambda line: console.print(line, highlight=False))
     try:
         await engines.start()
-        password, nobody_yet = await _administrator(settings, console)
         await supervisor.start()
+        # Last: a password that was made and never shown would lock everybody out.
+        password, nobody_yet = await _administrator(settings, console)
         show_screen(
             console,
             settings,
