@@ -103,7 +103,8 @@ def parse(payload: bytes) -> SipMessage:
 def _head_lines(payload: bytes) -> list[str]:
     """Start line and header fields, unfolded. The head ends at the first empty line, or with the datagram."""
     if payload[:1] in b"\r\n\0 \t":
-        # RFC 3261 7.5: empty lines before the start line are ignored. Nothing but them (or zeros) is a keep-alive (RFC 5626 3.5.1).
+        # RFC 3261 7.5: empty lines before the start line are ignored; Kamailio 5.6.3 takes an INVITE behind blanks and NULs as well.
+        # Nothing but them is a keep-alive (RFC 5626 3.5.1).
         payload = payload.lstrip(b"\r\n\0 \t")
         if not payload:
             raise PeerError("A keep-alive, not a message.", reason="keep_alive")
