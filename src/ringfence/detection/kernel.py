@@ -7,7 +7,7 @@ says which, and is called again. Integers only, so replicas agree byte for byte 
 What a verdict means, exactly. A call is the join of all rows with its `call_key`: the first start, the first answer, the first end. An
 account is judged at each of its rows that adds something (at the event clock and, for a late row, at the row's own time too), and
 at each whole second while a C2+ call of its own runs. A level that rose since it was last below warn is a crossing. Levels fall only
-when a new row of the account comes: then every detector below warn is armed again before the row counts.
+when a row adds something: then every detector below warn is armed again before the row counts. So a repeated row changes nothing.
 
 Compiled, memory is raw addresses: numba keeps reference counts of array arguments in helpers, which costs three times the work itself.
 With `NUMBA_DISABLE_JIT=1` the same source runs on the arrays, where NumPy checks every index; the tests do both.
@@ -752,6 +752,24 @@ def _arm(arena: Memory, regs: Memory, profiles: Memory, slot: int, limits: int) 
 
 
 @compiled
+def _arm_light(hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar: Memory, word: int, slot: int) -> None:
+    """Before a row adds to an all-calls slot."""
+    if ld(arena, slot * UNIT + SLOT_LATCHES) != 0:
+        now = ld(regs, R_NOW)
+        _scan_light(arena, regs, slot, now)
+        _arm(arena, regs, profiles, slot, _limits(hot, regs, profiles, calendar, word, now))
+
+
+@compiled
+def _arm_heavy(hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar: Memory, word: int, slot: int) -> None:
+    """Before a row adds to a C2+ slot."""
+    if ld(arena, slot * UNIT + SLOT_LATCHES) != 0:
+        now = ld(regs, R_NOW)
+        _scan_heavy(arena, regs, slot, now)
+        _arm(arena, regs, profiles, slot, _limits(hot, regs, profiles, calendar, word, now))
+
+
+@compiled
 def _note(regs: Memory, count: int, start: int, ref: int) -> int:
     """Insert a call into the evidence, ascending by start, keeping the newest MAX_EVIDENCE; returns the new count."""
     if count == MAX_EVIDENCE:
@@ -1052,7 +1070,7 @@ def _light_row(
 ) -> None:
     """What a row of any class says to the all-calls detectors. Times are consistent; `ended` 0 means that it is not known."""
     now = ld(regs, R_NOW)
-    tag = ((call & 0x7FFFFFFF) << 1) | (1 if ended != 0 else 0)
+    tag = (max(call & 0x7FFFFFFF, 1) << 1) | (1 if ended != 0 else 0)  # 0 is an empty place
     end = ended if ended != 0 else (answered + MAX_CALL if answered != 0 else start + MAX_RINGING)
     fresh = max(at, ended) > now - LIGHT_LATE
     facts = ld(hot, word + HOT_TAG)
@@ -1098,9 +1116,6 @@ def _light_row(
         else:
             st(regs, R_LATE, ld(regs, R_LATE) + 1)
         return
-    if ld(arena, light * UNIT + SLOT_LATCHES) != 0:
-        _scan_light(arena, regs, light, now)
-        _arm(arena, regs, profiles, light, _limits(hot, regs, profiles, calendar, word, now))
     head = light * UNIT
     count = ld(arena, head + SLOT_COUNT) & LOW
     found = -1
@@ -1115,6 +1130,7 @@ def _light_row(
             st(arena, found + 3, ref)
         if mine & 1 != 0 or (ended == 0 and (answered == 0 or ld(arena, found + 1) != start_mine + MAX_RINGING)):
             return
+        _arm_light(hot, arena, regs, profiles, calendar, word, light)
         st(arena, found + 1, end)
         st(arena, found + 2, tag)
         if ended != 0:
@@ -1123,6 +1139,7 @@ def _light_row(
         if not fresh:
             st(regs, R_LATE, ld(regs, R_LATE) + 1)
             return
+        _arm_light(hot, arena, regs, profiles, calendar, word, light)
         if count >= ld(regs, R_MAX_LIGHT):
             st(regs, R_EVICTED, ld(regs, R_EVICTED) + 1)
             victim = head + LIGHT_HEADER
@@ -1215,15 +1232,15 @@ def _heavy_row(
     count = 0
     if slot != 0:
         count = _trim_heavy(arena, slot, now)
-        if ld(arena, slot * UNIT + SLOT_LATCHES) != 0:
-            _scan_heavy(arena, regs, slot, now)
-            _arm(arena, regs, profiles, slot, _limits(hot, regs, profiles, calendar, word, now))
         for place in range(count):
             if ld(arena, slot * UNIT + HEAVY_HEADER + place * HEAVY_ENTRY + E_CALL) == call:
                 found = slot * UNIT + HEAVY_HEADER + place * HEAVY_ENTRY
                 break
     if found >= 0:
         known = ld(arena, found + E_FACTS) & FACT_KNOWN != 0
+        if (answered == 0 or ld(arena, found + E_ANSWER) != 0) and (ended == 0 or known):
+            return
+        _arm_heavy(hot, arena, regs, profiles, calendar, word, slot)
         changed = False
         if answered != 0 and ld(arena, found + E_ANSWER) == 0:
             answer = max(answered, ld(arena, found + E_START))
@@ -1242,6 +1259,8 @@ def _heavy_row(
         if not fresh:
             st(regs, R_LATE, ld(regs, R_LATE) + 1)
             return
+        if slot != 0:
+            _arm_heavy(hot, arena, regs, profiles, calendar, word, slot)
         if slot == 0:
             slot = _take(arena, regs, 1)
             st(hot, word + HOT_SLOTS, (slots & (LOW << 32)) | slot)
