@@ -148,6 +148,17 @@ async def messages(bus: Bus, kind: str) -> list[bytes]:
     return found
 
 
+async def unacknowledged(nats: NatsServer, stream: str, durable: str) -> int:
+    """Messages of a durable consumer that would come again, or did not come yet."""
+    supervisor = await nats.connect()
+    try:
+        await asyncio.sleep(0.2)  # Acknowledgements are not answered.
+        info = await supervisor.api(f"CONSUMER.INFO.{stream}.{durable}")
+        return int(info["num_ack_pending"]) + int(info["num_pending"])
+    finally:
+        await supervisor.close()
+
+
 # Control records
 
 
@@ -261,6 +272,7 @@ def test_alerts_are_copied_once_with_their_pages(database_url: str, own_nats: Na
             await detector.publish_once("alert.a-0001.3", encode_alert(alert(1, 3, state="close")))
             await until(lambda: _closed(worker, "a-0001"))
             await until(lambda: _page_ended(worker, "a-0001"))
+            assert await unacknowledged(own_nats, "ALERTS", "worker-alerts") == 0, "the unreadable one is left behind, too"
         await detector.close()
 
     async def _page_ended(worker: Worker, alert_id: str) -> bool:
@@ -485,6 +497,7 @@ def test_a_minute_is_archived_then_acknowledged_and_only_once(own_nats: NatsServ
         second = Archivist(bus, ArchiveWriter(tmp_path), StatusBoard("worker", "i"), clock, lane=0)
         async with running(second.run()):
             await until(lambda: _has(second, 31))
+        assert await unacknowledged(own_nats, "LOG_account_0", "archive-0") == 0
         third = Archivist(bus, ArchiveWriter(tmp_path), StatusBoard("worker", "i"), clock, lane=0)
         async with running(third.run()):
             await asyncio.sleep(1)
