@@ -171,17 +171,22 @@ class Board:
 
     def rate_micro(self, alert: LiveAlert) -> int:
         """Micro-euro a minute of a running alert, as its newest step observed it; 0 once its account is blocked."""
-        rate = alert.evidence.observed.get("eur_per_minute", 0)
-        if not alert.running or not isinstance(rate, int | float) or self.blocks_of(alert.account):
-            return 0
-        return round(rate * 1_000_000)
+        return 0 if self.blocks_of(alert.account) else _observed_rate(alert)
 
     def risk_micro(self) -> int:
-        """Micro-euro a minute over all running alerts. Several alerts of one subject see the same calls: the highest counts."""
+        """Micro-euro a minute that nothing stops yet. Several alerts of one subject see the same calls: the highest counts."""
+        return self._highest(blocked=False)
+
+    def held_micro(self) -> int:
+        """Micro-euro a minute of blocked accounts, as observed last: calls that ran before their block go on to their end."""
+        return self._highest(blocked=True)
+
+    def _highest(self, *, blocked: bool) -> int:
         by_subject: dict[tuple[str, str], int] = {}
         for alert in self.running():
-            key = (alert.subject_kind, alert.subject_value)
-            by_subject[key] = max(by_subject.get(key, 0), self.rate_micro(alert))
+            if bool(self.blocks_of(alert.account)) is blocked:
+                key = (alert.subject_kind, alert.subject_value)
+                by_subject[key] = max(by_subject.get(key, 0), _observed_rate(alert))
         return sum(by_subject.values())
 
     # Following
@@ -265,6 +270,11 @@ class Board:
         self.changes += 1
         bell, self._bell = self._bell, asyncio.Event()
         bell.set()
+
+
+def _observed_rate(alert: LiveAlert) -> int:
+    rate = alert.evidence.observed.get("eur_per_minute", 0)
+    return round(rate * 1_000_000) if alert.running and isinstance(rate, int | float) else 0
 
 
 def _decoded(payload: bytes, kind: type[T], source: str) -> T | None:

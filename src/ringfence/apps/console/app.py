@@ -63,7 +63,7 @@ def build_app(desk: Desk) -> FastAPI:
     app = FastAPI(title="Ringfence console", openapi_url=None, docs_url=None, redoc_url=None, max_body_size=ACTION_BYTES)
     app.state.desk = desk
     for pages in ALL_PAGES:
-        app.include_router(pages.router)
+        pages.add_to(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(RingfenceError, _on_error)
     app.add_exception_handler(HTTPException, _on_http_error)

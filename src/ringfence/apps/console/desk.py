@@ -104,6 +104,10 @@ class Desk:
         """Ask again at the next frame."""
         self._asked_ms = 0
 
+    def blocked(self, account: str) -> bool:
+        """Whether a block in force touches an account."""
+        return bool(self.board.blocks_of(account))
+
     def counts(self) -> Mapping[str, int]:
         """The small figures of the navigation."""
         running = self.board.running()

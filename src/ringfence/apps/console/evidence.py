@@ -129,7 +129,12 @@ async def moments_of(desk: Desk, alert: Alert) -> list[pictures.Moment]:
         critical = next((step.at_ms for step in steps if step.severity == "critical"), 0)
         if critical > alert.opened_ms:
             moments.append(pictures.Moment(at_ms=critical, name="critical"))
-    blocked = [block.imposed_ms for block in desk.board.blocks.values() if block.alert_id == alert.alert_id]
+    earliest = alert.opened_ms - BEFORE_MS
+    blocked = [
+        block.imposed_ms
+        for block in desk.board.blocks.values()
+        if block.alert_id == alert.alert_id or (alert.account and block.account == alert.account and block.imposed_ms >= earliest)
+    ]
     if blocked:
         moments.append(pictures.Moment(at_ms=min(blocked), name="blocked"))
     return moments

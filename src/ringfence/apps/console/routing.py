@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 from starlette.routing import Mount
@@ -47,7 +47,19 @@ class Pages:
     """The routes of one group of pages."""
 
     def __init__(self) -> None:
-        self.router = APIRouter(default_response_class=Response, include_in_schema=False)
+        self._found: list[tuple[str, str, Need, Handler]] = []
+
+    def add_to(self, app: FastAPI) -> None:
+        """Make them routes of the application."""
+        for method, path, need, handler in self._found:
+            app.add_api_route(
+                path,
+                handler,
+                methods=[method],
+                dependencies=[Depends(_gate(need, changes=method == "POST"))],
+                openapi_extra={PERMISSION_KEY: need.value},
+                response_model=None,
+            )
 
     def page(self, path: str, *, permission: Need) -> Callable[[Handler], Handler]:
         """Something to look at: GET, changes nothing."""
@@ -59,14 +71,7 @@ class Pages:
 
     def _add(self, method: str, path: str, need: Need) -> Callable[[Handler], Handler]:
         def decorate(handler: Handler) -> Handler:
-            self.router.add_api_route(
-                path,
-                handler,
-                methods=[method],
-                dependencies=[Depends(_gate(need, changes=method == "POST"))],
-                openapi_extra={PERMISSION_KEY: need.value},
-                response_model=None,
-            )
+            self._found.append((method, path, need, handler))
             return handler
 
         return decorate

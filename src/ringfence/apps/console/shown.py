@@ -230,9 +230,13 @@ class ShownAlert:
     feedback: str
     feedback_by: str
     feedback_note: str
+    blocked: bool = False
+    """A block in force touches its account."""
+    also: tuple[str, ...] = ()
+    """Other rules that flag the same subject now."""
 
 
-def alert(entry: LiveAlert | AlertRecord, with_whom: str = "") -> ShownAlert:
+def alert(entry: LiveAlert | AlertRecord, with_whom: str = "", *, blocked: bool = False, also: tuple[str, ...] = ()) -> ShownAlert:
     """An alert; `with_whom` says who acknowledged a live one."""
     stored = entry if isinstance(entry, AlertRecord) else None
     return ShownAlert(
@@ -253,6 +257,8 @@ def alert(entry: LiveAlert | AlertRecord, with_whom: str = "") -> ShownAlert:
         feedback=stored.feedback if stored else "",
         feedback_by=stored.feedback_by if stored else "",
         feedback_note=stored.feedback_note if stored else "",
+        blocked=blocked,
+        also=also,
     )
 
 

@@ -89,13 +89,12 @@ async def show_alert(request: Request, actor: Acting, alert_id: str) -> Response
     return desk.renderer.page(
         request,
         "alert.html",
-        **_why(desk, found),
-        **_act(desk, found),
+        **(_why(desk, found) | _act(desk, found)),
         calls=calls,
         calls_from="" if len(calls) == len(found.evidence.calls) else f"of {len(found.evidence.calls)}",
         calls_missing="Its calls are not readable now; they come back with the archive.",
         picture=pictures.timeline([evidence.timed(call) for call in calls], moments, now_ms=desk.clock()),
-        earlier=[shown.alert(entry) for entry in earlier or ()],
+        earlier=[shown.alert(entry, blocked=entry.running and desk.blocked(entry.account)) for entry in earlier or ()],
         earlier_missing="No earlier alert." if earlier is not None else "The database is down; earlier alerts come back with it.",
         account=await evidence.account_facts(desk, found.account) if found.account and sees_account else None,
     )
@@ -161,14 +160,18 @@ async def _list(desk: Desk, wanted: _Filter) -> dict[str, Any]:
     if wanted.state in {"running", "unacknowledged"}:
         with_whom = await desk.acknowledged()
         found = [alert for alert in desk.board.running() if _fits(alert, wanted, with_whom)][: 5 * PAGE]
-        return {"alerts": [shown.alert(alert, with_whom.get(alert.alert_id, "")) for alert in found], "next": "", "nothing": nothing}
+        return {
+            "alerts": [shown.alert(alert, with_whom.get(alert.alert_id, ""), blocked=desk.blocked(alert.account)) for alert in found],
+            "next": "",
+            "nothing": nothing,
+        }
     asked = AlertFilter(
         state="close" if wanted.state == "close" else "", rule=wanted.rule.upper(), severity=wanted.severity, account=wanted.account
     )
     stored = await desk.detection.alerts(asked, before=wanted.before, limit=PAGE)
     rest = msgspec.to_builtins(wanted) | {"before": cursor_of(stored[-1])} if len(stored) == PAGE else {}
     return {
-        "alerts": [shown.alert(alert) for alert in stored],
+        "alerts": [shown.alert(alert, blocked=alert.running and desk.blocked(alert.account)) for alert in stored],
         "next": f"/alerts?{urlencode(rest)}" if rest else "",
         "nothing": nothing,
     }

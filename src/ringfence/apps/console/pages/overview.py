@@ -14,11 +14,13 @@ from ringfence.apps.console.live import stream
 from ringfence.apps.console.places import at_home, desk_of
 from ringfence.apps.console.routing import Acting, Open, Pages
 from ringfence.apps.console.templating import may_of
+from ringfence.base.money import show_euro
+from ringfence.views.board import LiveAlert
 
 pages = Pages()
 
 BURNING = 12
-"""Alerts on the overview; the list has them all."""
+"""Subjects on the overview; the list has them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +77,24 @@ async def _context(desk: Desk) -> dict[str, Any]:
     running = board.running()
     return {
         "figures": _figures(desk, with_whom),
-        "alerts": [shown.alert(alert, with_whom.get(alert.alert_id, "")) for alert in running[:BURNING]],
+        "alerts": _by_subject(desk, running, with_whom)[:BURNING],
         "nothing": "Nothing is burning. No alert is open.",
         "parts": shown.parts(board, database_down=bool(desk.outage)),
     }
+
+
+def _by_subject(desk: Desk, running: list[LiveAlert], with_whom: Mapping[str, str]) -> list[shown.ShownAlert]:
+    """One row a subject: its gravest alert, and which other rules flag it. Those that nothing blocks yet come first."""
+    subjects: dict[tuple[str, str], list[LiveAlert]] = {}
+    for alert in running:
+        subjects.setdefault((alert.subject_kind, alert.subject_value), []).append(alert)
+    rows = []
+    for alerts in subjects.values():
+        gravest = alerts[0]
+        whose = next((name for alert in alerts if (name := with_whom.get(alert.alert_id))), "")
+        also = tuple(sorted({alert.rule for alert in alerts} - {gravest.rule}))
+        rows.append(shown.alert(gravest, whose, blocked=desk.blocked(gravest.account), also=also))
+    return sorted(rows, key=lambda row: (row.severity != "critical", row.blocked))
 
 
 def _figures(desk: Desk, with_whom: Mapping[str, str]) -> Figures:
@@ -93,7 +109,7 @@ def _figures(desk: Desk, with_whom: Mapping[str, str]) -> Figures:
     automatic = sum(block.automatic for block in blocks)
     return Figures(
         risk_micro=board.risk_micro(),
-        risk_note=f"by {words.counted(len(paying), 'subject')} not blocked" if paying else "nothing runs unblocked",
+        risk_note=_risk_note(len(paying), board.held_micro()),
         risk_spark=pictures.spark([sample.risk_micro / 1_000_000 for sample in samples], unit="euro a minute"),
         critical=len(critical),
         warning=sum(alert.severity == "warning" for alert in running),
@@ -109,6 +125,12 @@ def _figures(desk: Desk, with_whom: Mapping[str, str]) -> Figures:
         breakers_open=bool(broken),
         breaker_note=f"{words.joined([each.kind for each in broken])} blocks stopped" if broken else "automatic blocks flow",
     )
+
+
+def _risk_note(subjects: int, held_micro: int) -> str:
+    """A block refuses the next call and leaves running ones alone: what those still cost is said beside it."""
+    still = f"; up to {show_euro(held_micro)} / min in calls that ran before their block" if held_micro else ""
+    return f"by {words.counted(subjects, 'account')} not blocked{still}" if subjects else f"nothing goes on unblocked{still}"
 
 
 def _worst(edges: list[shown.ShownEdge]) -> str:
