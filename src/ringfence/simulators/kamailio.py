@@ -48,7 +48,9 @@ class Authentication(StrEnum):
     STOCK = "stock"
     """auth_db of the stock configuration, over text files; looks through all accounts, so for thousands at most."""
     OWN = "own"
-    """The operator's own check (pv_auth_check) against a table in memory; for hundreds of thousands of accounts."""
+    """The operator's own check (pv_auth_check) against a table in memory; for some ten thousand accounts."""
+    ONE = "one"
+    """One password for whatever account is named, for more accounts than a text table can be loaded with."""
     NONE = "none"
     """No WITH_AUTH at all; route calls are pasted where there is something to paste them to."""
 
@@ -255,6 +257,14 @@ def _pasted(text: str, folder: Path, include: Path, options: Sequence[str], gate
             raise OperatorError(f"{STOCK_CONFIGURATION} is not the stock file of Debian: it lacks {mark.strip()!r}", reason="not_stock")
         text = text.replace(mark, pasted, 1)
     return text
+
+
+def _one_check(accounts: Mapping[str, str]) -> str:
+    """The check that knows one password, which all accounts must share."""
+    passwords = set(accounts.values())
+    if len(passwords) != 1 or not next(iter(passwords)).isalnum():
+        raise OperatorError("Authentication.ONE needs accounts that share one alphanumeric password", reason="bad_accounts")
+    return f'pv_auth_check("$fd", "{passwords.pop()}", "0", "1")'
 
 
 def _write_subscribers(folder: Path, accounts: Mapping[str, str]) -> None:

@@ -79,7 +79,7 @@ def _kamailio(folder: Path, product: Product, accounts: dict[str, str], gateway:
         settings=product.edge_settings,
         accounts=accounts,
         gateway=gateway,
-        authentication=Authentication.OWN,
+        authentication=Authentication.ONE,
         shared_megabytes=512,
         package_megabytes=64,
     )
