@@ -54,7 +54,7 @@ class Installation:
         assert process.stdout is not None
         try:
             self.screen = ""
-            while "and call route" not in self.screen:
+            while "RF_AUTH_OK" not in self.screen:
                 line = process.stdout.readline()
                 assert line, self.screen
                 self.screen += line

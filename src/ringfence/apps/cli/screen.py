@@ -10,6 +10,18 @@ from ringfence.access.model import OneTimePassword
 from ringfence.runtime.settings import Settings
 
 
+_PASTE = """\
+  install -m 0644 {include} /etc/kamailio/
+  install -m 0600 -o kamailio -g kamailio {settings} /etc/kamailio/
+and in /etc/kamailio/kamailio.cfg:
+  listen=udp:<address>:5060                             # if there is no listen= line yet
+  include_file "/etc/kamailio/ringfence-settings.cfg"   # both above "Routing Logic", in this order
+  include_file "/etc/kamailio/ringfence.cfg"
+  route(RF_EARLY);                                      # above route(WITHINDLG);
+  route(RF_AUTH_FAIL);                                  # first in the block after if (!auth_check(...))
+  route(RF_AUTH_OK);                                    # right after that block"""
+
+
 def _url(settings: Settings, surface: str) -> str:
     chosen = settings.console if surface == "console" else settings.api
     return f"{'https' if chosen.certificate_file else 'http'}://{chosen.listen}"
@@ -42,10 +54,8 @@ def show_screen(
     console.print()
     console.print(f"[bold]Ringfence[/bold] is ready after {seconds:.1f} s. Ctrl-C stops it.", highlight=False)
     console.print(table, highlight=False)
-    if edge_files:
-        console.print("\nPaste into kamailio.cfg, after its own listen= and loadmodule lines:", highlight=False)
-        for file in edge_files:
-            console.print(f'  include_file "{file}"', highlight=False, soft_wrap=True)
-            console.print(f'  include_file "{include}"', highlight=False, soft_wrap=True)
-        console.print("and call route(RF_EARLY), route(RF_AUTH_OK), route(RF_AUTH_FAIL) where the include says.", highlight=False)
+    for file in edge_files:
+        console.print(f"\n[bold]On Kamailio {file.parent.name}[/bold], once:", highlight=False)
+        for line in _PASTE.format(include=include, settings=file).splitlines():
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print()
