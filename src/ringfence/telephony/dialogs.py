@@ -8,7 +8,7 @@ is bounded; what has to go early ends at its last sign of life and is counted. T
 """
 
 import heapq
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 
 from ringfence.base.ids import keyed_hash, slot_of
@@ -72,12 +72,12 @@ class DialogTracker:
         self._pricing = pricing
         self._keyed = keyed
         self._capacity = calls_capacity
-        self._calls: dict[str, Call] = {}
+        self._calls: OrderedDict[str, Call] = OrderedDict()
         self._invites = InviteBook(invites_capacity)
         self._held: deque[tuple[int, Call]] = deque()
         self._wheel: dict[int, list[Call]] = {}
         self._seconds: list[int] = []
-        self._events: dict[tuple[str, int, str], None] = {}
+        self._events: OrderedDict[tuple[str, int, str], None] = OrderedDict()
         self._seen = SeenCalls(seen_capacity)
         self._out: list[AccountRow] = []
         self.counts: Counter[str] = Counter()

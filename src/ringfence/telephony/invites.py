@@ -6,6 +6,8 @@ itself was seen to issue it, for this Call-ID, From and Request-URI, before it s
 and then anybody could lend a victim's name to a call.
 """
 
+from collections import OrderedDict
+
 from ringfence.protocols.hep import HepPacket
 from ringfence.protocols.sip import SipMessage
 from ringfence.telephony.calls import Hop
@@ -66,7 +68,8 @@ class InviteBook:
     __slots__ = ("_book", "_capacity", "forgotten")
 
     def __init__(self, capacity: int = INVITES) -> None:
-        self._book: dict[str, Invite] = {}
+        # Not a plain dict: the first of one that is emptied from the front is found by a walk over all that was there.
+        self._book: OrderedDict[str, Invite] = OrderedDict()
         self._capacity = capacity
         self.forgotten = 0
         """Entries that had to go before their time."""

@@ -5,7 +5,7 @@ peer sends raises: what is refused or left aside is counted by reason. The one t
 their own, so that a forger of unkeyed packets neither adds to nor ends anything of the real calls.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 
 from ringfence.base.errors import PeerError
@@ -74,7 +74,7 @@ class Pipeline:
         self._registrations = tuple(RegistrationTracker(key=key, keyed=keyed, capacity=accounts_capacity) for keyed in (False, True))
         self._trackers: tuple[DialogTracker | RegistrationTracker, ...] = (*self._dialogs, *self._registrations)
         self._clocks = {agent.name: AgentClock() for agent in agents}
-        self._events: dict[tuple[str, str, int, str], None] = {}
+        self._events: OrderedDict[tuple[str, str, int, str], None] = OrderedDict()
         self._source_second = 0
         self._source_rows = 0
         self.messages = 0

@@ -7,7 +7,7 @@ one thing to know: who registers is decided by trust, as with calls: an `hlog` v
 """
 
 import heapq
-from collections import Counter
+from collections import Counter, OrderedDict
 
 import msgspec
 
@@ -71,8 +71,8 @@ class RegistrationTracker:
         self._keyed = keyed
         self._capacity = capacity
         self._requests_capacity = requests_capacity
-        self._accounts: dict[str, _Bindings] = {}
-        self._requests: dict[str, _Request] = {}
+        self._accounts: OrderedDict[str, _Bindings] = OrderedDict()
+        self._requests: OrderedDict[str, _Request] = OrderedDict()
         self._lapses: dict[int, list[str]] = {}
         self._minutes: list[int] = []
         self.counts: Counter[str] = Counter()
