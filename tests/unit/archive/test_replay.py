@@ -41,7 +41,7 @@ def content(message: ReplayedRows | ReplayedControl | LogEntry) -> tuple[int, st
     return message.sequence, message.kind, message.payload
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(
     st.lists(st.lists(st.lists(st.sampled_from(list(map(int, Kind))), max_size=6).map(tuple), min_size=1, max_size=5), max_size=4),
     st.integers(0, 20),

@@ -129,7 +129,7 @@ def test_a_disk_that_refuses_changes_nothing(tmp_path: Path) -> None:
     assert writer.write([rows_entry(1, Kind.ATTEMPT)]).rows == 1
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 12)), min_size=1, max_size=6))
 def test_any_redelivery_archives_each_message_once(tmp_path_factory: pytest.TempPathFactory, deliveries: list[tuple[int, int]]) -> None:
     folder = tmp_path_factory.mktemp("archive")
@@ -152,24 +152,24 @@ folder, size = Path(sys.argv[1]), int(sys.argv[2])
 acknowledged = folder / "acknowledged"
 sequence = int(acknowledged.read_text() or 0) if acknowledged.exists() else 0
 writer = ArchiveWriter(folder / "archive")
-print("ready", flush=True)
 while True:
     numbers = range(sequence + 1, sequence + 1 + size)
     writer.write([rows_entry(n, Kind.ATTEMPT, Kind.REGISTRATION) if n % 3 else tick(n) for n in numbers])
     sequence += size
     Path(f"{acknowledged}.new").write_text(str(sequence))
     Path(f"{acknowledged}.new").replace(acknowledged)
+    print("written", flush=True)
 """
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_kill_9_in_the_middle_loses_and_doubles_nothing(tmp_path: Path, seed: int) -> None:
     """A worker is killed again and again between any two instructions, and comes back with other batch sizes."""
     for round_ in range(5):
         command = [sys.executable, "-c", WORKER, str(tmp_path), str(3 + (seed * 5 + round_) % 7), str(Path(__file__).parent)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
             assert worker.stdout is not None
-            assert worker.stdout.readline() == b"ready\n"
+            assert worker.stdout.readline() == b"written\n"
             time.sleep(0.04 + 0.013 * ((seed * 7 + round_ * 3) % 11))
             os.kill(worker.pid, signal.SIGKILL)
     acknowledged = int((tmp_path / "acknowledged").read_text())
