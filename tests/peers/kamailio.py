@@ -142,6 +142,10 @@ class HepReceiver:
     def close(self) -> None:
         self._socket.close()
 
+    def fill_up_soon(self) -> None:
+        """Leave room for a packet or two, and never read."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+
     def packets(self) -> list[hep_messages.HepPacket]:
         """Everything that arrived until a quarter of a second passes in silence."""
         found = []

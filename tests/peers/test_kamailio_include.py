@@ -646,6 +646,8 @@ def test_a_receiver_that_does_not_read_holds_up_no_call(tmp_path: Path, receiver
     started = start_edge(tmp_path)
     if receiver == "dead":
         started.hep.close()
+    else:
+        started.hep.fill_up_soon()
 
     async def play(scene: Scene) -> list[float]:
         alice = scene.caller()
