@@ -142,9 +142,11 @@ def test_killing_the_supervisor_leaves_no_process_and_the_next_start_continues(i
         asyncio.run(put())
         process.kill()
         process.wait()
-        with installation.up():  # At once: it waits for what is still ending.
+        with installation.up() as again:  # At once: it waits for what is still ending.
             assert asyncio.run(kept()) == b"kept"
-    assert installation.gone() == {}
+            again.kill()
+            again.wait()
+            assert installation.gone(20) == {}
 
 
 @pytest.mark.parametrize("name", ["nats", "postgres", "policy"])

@@ -9,7 +9,6 @@ from rich.table import Table
 from ringfence.access.model import OneTimePassword
 from ringfence.runtime.settings import Settings
 
-
 _PASTE = """\
   install -m 0644 {include} /etc/kamailio/
   install -m 0600 -o kamailio -g kamailio {settings} /etc/kamailio/
