@@ -41,6 +41,7 @@ class EdgeRpc(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._under_way: deque[asyncio.Future[msgspec.Raw]] = deque()
         self._waiting: deque[tuple[bytes, asyncio.Future[msgspec.Raw]]] = deque()
+        self._pumping = False
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
         self._watchdog: asyncio.TimerHandle | None = None
@@ -93,7 +94,9 @@ class EdgeRpc(asyncio.Protocol):
         except PeerError as error:
             self._end(error)
             return
-        self._pump()
+        if self._waiting and not self._pumping:
+            self._pumping = True
+            self._loop.call_soon(self._pump)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop."""
@@ -109,12 +112,15 @@ class EdgeRpc(asyncio.Protocol):
         if not self._under_way:
             self._heard = self._loop.time()
         self._waiting.append((encode_request(method, params, head=self._head), future))
-        if len(self._under_way) < WINDOW:
-            self._pump()
+        if not self._pumping:
+            # One write for all that is asked in this turn of the loop: a system call each would double the cost.
+            self._pumping = True
+            self._loop.call_soon(self._pump)
         return future
 
     def _pump(self) -> None:
         """Send what the window has room for, in one write."""
+        self._pumping = False
         if self._transport is None or not self._waiting:
             return
         chunk = []

@@ -72,6 +72,7 @@ class EdgeLink:
 
     def __init__(self, edge: Edge, table: EdgeTable, *, clock: Clock, loaded: asyncio.Event) -> None:
         self.edge = edge
+        self._sent_ok = _sent.labels(edge.name, "ok")
         self._table = table
         self._clock = clock
         self._loaded = loaded
@@ -235,7 +236,7 @@ class EdgeLink:
                 self._work.fresh.setdefault(place, since if since is not None else monotonic_seconds())
             elif error is None or isinstance(error, MissingKeyError):
                 self._failures.pop(place, None)
-                _sent.labels(self.edge.name, "ok").inc()
+                self._sent_ok.inc()
                 if since is not None:
                     self._took(monotonic_seconds() - since)
             else:
