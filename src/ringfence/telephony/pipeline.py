@@ -40,10 +40,10 @@ _SETTLED = (
     b"PRACK ",
     b"MESSAGE ",
     b"CANCEL ",
-    b"\r\n",
-    b"\0",
 )
 """Nothing in these changes a row: they are counted by their first bytes and not read."""
+_PADDING = b"\r\n\0 \t"
+"""A keep-alive is nothing but these. Kamailio skips them before a message and mirrors them with it, so a message behind them is read."""
 
 
 class Pipeline:
@@ -169,7 +169,7 @@ class Pipeline:
 
     def _receive_sip(self, packet: HepPacket, agent: Agent, at_ms: int, now_ms: int) -> list[AccountRow]:
         payload = packet.payload
-        if payload.startswith(_SETTLED):
+        if payload.startswith(_SETTLED) or not payload.strip(_PADDING):
             self.settled += 1
             return []
         register = payload.startswith(b"REGISTER ") or (payload.startswith(b"SIP/2.0") and b" REGISTER\r" in payload)

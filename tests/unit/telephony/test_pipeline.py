@@ -5,8 +5,9 @@ import socket
 import pytest
 
 from ringfence.protocols.hep import PayloadType
+from ringfence.protocols.sip import build, response
 from ringfence.telephony.pipeline import SOURCE_ROWS_PER_SECOND
-from tests.unit.telephony.wire import PHONE, SERVER, Wire, agent, answered_call, hang_up, invite, pipeline, verdict
+from tests.unit.telephony.wire import GATEWAY, PHONE, SERVER, Wire, agent, answered_call, hang_up, invite, pipeline, verdict
 
 
 def test_mutated_datagrams_never_raise_and_are_counted() -> None:
@@ -90,3 +91,19 @@ def test_unkeyed_and_unknown_agents_get_no_clock_and_no_tracker() -> None:
         wire.event(verdict(invite(call_id=f"x{number}")))
     assert found.refused["unknown_agent"] == 500
     assert len(found._clocks) == 1
+
+
+@pytest.mark.parametrize("padding", [b"\r\n", b"\0", b" ", b"\t", b"\r\n\r\n"])
+def test_no_byte_before_a_message_hides_a_call(padding: bytes) -> None:
+    plain, padded = Wire(pipeline()), Wire(pipeline())
+    for wire, before in ((plain, b""), (padded, padding)):
+        for place, account in enumerate(("alice", "bob")):
+            message = invite(call_id=f"c{place}@phone", account=account)
+            wire.datagram(before + build(message), PHONE, SERVER)
+            wire.datagram(before + build(message), SERVER, GATEWAY)
+            wire.event(verdict(message, account=account))
+            wire.datagram(before + build(response(message, 200, to_tag="t1")), GATEWAY, SERVER)
+            wire.datagram(before + build(response(message, 200, to_tag="t1")), SERVER, PHONE)
+        wire.pass_time(50)
+    assert plain.kinds().count("ANSWER") == 2
+    assert padded.kinds() == plain.kinds()
