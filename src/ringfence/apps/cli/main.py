@@ -18,7 +18,15 @@ from ringfence.base.errors import RingfenceError, kind_of
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("ringfence.apps.cli.up", "Start everything on this machine."),
     "check": ("ringfence.apps.cli.check", "Check settings and environment without starting anything."),
-    "user": ("ringfence.apps.cli.user", "Make the first administrator."),
+    "user": ("ringfence.apps.cli.user_client", "People: the first administrator, sign in, list, invite."),
+    "alert": ("ringfence.apps.cli.alert", "Alerts: what is burning and why."),
+    "block": ("ringfence.apps.cli.block", "Blocks: list, impose, lift, approve."),
+    "edge": ("ringfence.apps.cli.edge", "Edges: whether each holds what is in force."),
+    "call": ("ringfence.apps.cli.call", "Calls, by account or number."),
+    "account": ("ringfence.apps.cli.account", "Accounts: show one, import many."),
+    "network": ("ringfence.apps.cli.network", "The operator's own address ranges."),
+    "rate": ("ringfence.apps.cli.rate", "Versions of the rate deck."),
+    "rule": ("ringfence.apps.cli.rule", "Versions of the rules."),
     "drill": ("ringfence.apps.cli.drill", "Rehearse an incident on a product of its own."),
     "bench": ("ringfence.apps.cli.bench", "Measure this machine and print one JSON object."),
 }

@@ -14,6 +14,7 @@ from starlette.responses import StreamingResponse
 from ringfence.access.model import Permission
 from ringfence.apps.console.desk import Desk
 from ringfence.apps.console.session import visit_of
+from ringfence.apps.console.templating import may_of
 from ringfence.base.errors import UnavailableError
 
 BEAT_SECONDS = 1.0
@@ -49,7 +50,7 @@ async def _frames(request: Request, desk: Desk, permission: Permission, regions:
                 return
             beats += 1
             if desk.board.connected:
-                now = await regions()
+                now = {**await regions(), "nav-live": _navigation(request, desk)}
                 fresh = {name: html for name, html in now.items() if sent.get(name) != html}
                 sent.update(fresh)
                 frame = msgspec.json.encode({"at": desk.renderer.zone.clock(desk.clock()), "regions": fresh})
@@ -61,6 +62,14 @@ async def _frames(request: Request, desk: Desk, permission: Permission, regions:
             await desk.board.changed(seconds=BEAT_SECONDS - LEAST_SECONDS)
     finally:
         desk.streams.open -= 1
+
+
+def _navigation(request: Request, desk: Desk) -> str:
+    """The counts beside the names of the pages, for the page that this stream belongs to."""
+    place = request.url.path.split("/")[2]
+    actor = request.state.visit.actor
+    here = "/" if place == "overview" else f"/{place}"
+    return desk.renderer.fragment("parts/nav.html", counts=desk.counts(), here=here, may=may_of(actor.permissions))
 
 
 async def _may_look(request: Request, permission: Permission) -> bool:
