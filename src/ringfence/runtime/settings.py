@@ -1,6 +1,6 @@
 """What an operator can set: one TOML file and `RINGFENCE_*` variables over it, read once by each `main.py`.
 
-Frozen, and closed: a key that is not here is a mistake, and the sentence about a mistake names the key, where it stands and what
+Each field says what it means; `docs/settings.md` is written from here. Frozen, and closed: a key that is not here is a mistake, and the sentence about a mistake names the key, where it stands and what
 to do. Secrets are never settings; settings name the files that hold them. Rooms get values, never this object.
 """
 
@@ -98,12 +98,19 @@ class Operator(_Section):
     """The access operator: its dial plan, its emergency numbers, its clock, and whom a customer calls."""
 
     country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "DE"
+    """Country whose dial plan, home tariff and public holidays hold, as two letters (ISO 3166)."""
     area_codes: tuple[Digits, ...] = ("30",)
+    """Area codes without the leading 0. A local number is dialled with the first of them; emergency calls are known with any."""
     emergency: tuple[Digits, ...] = ("110", "112")
+    """Numbers that are never blocked and never counted, in every spelling. 112 and the harm lines 116xxx are always among them."""
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "Europe/Berlin"
+    """Whose nights, weekends and holidays lower the limits of rules."""
     holiday_region: str = ""
+    """Part of the country with public holidays of its own, such as `BY`; empty: those of the whole country."""
     name: str = ""
+    """What the operator calls itself."""
     hotline: str = ""
+    """Number that a refused caller is told and may always dial, E.164; empty: none."""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -115,63 +122,91 @@ class Agent(_Section):
     """A capture agent that may send HEP, and how far it is believed (`trust`)."""
 
     name: Name
+    """What the agent is called in figures and logs."""
     sources: tuple[Network, ...]
+    """Networks its packets come from; packets from elsewhere are refused and counted."""
     key_file: Path | None = None
+    """File with the key its packets carry (chunk 0x0e). Without a key, its calls raise alerts and never a block."""
     trust: Literal["hlog", "challenge", "none"] = "none"
+    """What counts against an account: verdicts of our include (`hlog`), proven answers to a challenge (`challenge`), nothing (`none`)."""
 
 
 class CallRecords(_Section):
     """A place where finished call records appear: files that match `path`, or rows of a table at the URL in `url_file`."""
 
     name: Name
+    """Names the file that remembers how far was read, `<data_dir>/ingest/<name>.json`."""
     kind: Literal["csv", "parquet", "asterisk", "freeswitch", "kamailio"]
+    """Who writes the records. `parquet` is for `ringfence backtest` and refused here."""
     path: str = ""
+    """Files to follow, with `*` and `?`; for all kinds but `kamailio`."""
     url_file: Path | None = None
+    """File of mode 0600 with the URL of the database, `mysql://...` or `postgresql://...`; for `kamailio`."""
     table: str = ""
+    """Table of that database; empty: `acc_cdrs`."""
     columns: dict[str, str] = Field(default_factory=dict)
+    """Which column holds what: our names on the left, theirs on the right. Nothing is guessed."""
     poll_seconds: Annotated[int, Field(ge=1, le=86_400)] = 10
+    """Pause between two looks."""
 
 
 class Ingest(_Section):
     """Where HEP arrives and who may send it. Without agents: `kamailio-1` on this machine, with a generated key."""
 
     hep_listen: Address = "127.0.0.1:9060"
+    """Where HEP arrives, UDP and TCP."""
     receive_buffer_bytes: Annotated[int, Field(ge=65_536, le=1 << 30)] = RECEIVE_BUFFER_BYTES
+    """Kernel buffer of the UDP socket. When it is set and the kernel allows less, the start is refused; by default that is a warning."""
     flush_milliseconds: Annotated[int, Field(ge=1, le=1000)] = 25
+    """How long a row waits for others before it goes to the log."""
     agents: tuple[Agent, ...] = ()
+    """Who may send HEP."""
     call_records: tuple[CallRecords, ...] = ()
+    """Where call records come from, for calls that the wire did not show."""
 
 
 class Detection(_Section):
     """`mode` overrides the mode of every rule; `rules_file` replaces the built-in rules at the first start."""
 
     mode: Literal["", "observe", "propose", "act"] = ""
+    """Overrides the mode of every rule; empty: each rule keeps its own."""
     rules_file: Path | None = None
+    """Rule set that a new installation starts with; later ones are imported."""
 
 
 class Edge(_Section):
     """A SIP edge that enforces blocks: its JSON-RPC and the file with its token (default: generated in the keys folder)."""
 
     name: Name
+    """What the edge is called; the HEP agent of the same server has the same name."""
     rpc_url: Annotated[str, _url("http", "https")]
+    """Address of the server's JSON-RPC listener; its own port, never the SIP port."""
     token_file: Path | None = None
+    """File with the token it asks for."""
 
 
 class Enforcement(_Section):
     """Edges and how long a first block (minutes) and a second one (hours) lasts. Without edges: `kamailio-1` on this machine."""
 
     edges: tuple[Edge, ...] = ()
+    """SIP servers that refuse what is blocked."""
     block_ttl_minutes: Annotated[int, Field(ge=1, le=10_080)] = 60
+    """How long the first automatic block of something lasts."""
     second_ttl_hours: Annotated[int, Field(ge=1, le=720)] = 24
+    """How long the second one within 30 days lasts. The third lasts as long, and a person must say yes."""
 
 
 class Surface(_Section):
     """An HTTP surface. Without a certificate it listens on loopback only, unless a trusted proxy (its address) is named."""
 
     listen: Address
+    """Address and port."""
     certificate_file: Path | None = None
+    """TLS certificate with its chain, PEM."""
     key_file: Path | None = None
+    """Its private key, PEM."""
     trusted_proxy: str = ""
+    """Address of the proxy that adds TLS and is believed about where a request came from."""
 
     @model_validator(mode="after")
     def _is_protected(self) -> Self:
@@ -186,39 +221,48 @@ class Console(Surface):
     """The console."""
 
     listen: Address = "127.0.0.1:8080"
+    """Address and port."""
 
 
 class Api(Surface):
     """The JSON API."""
 
     listen: Address = "127.0.0.1:8081"
+    """Address and port."""
 
 
 class Archive(_Section):
     """Where calls and registrations are kept as Parquet (default `<data_dir>/archive`) and for how many days."""
 
     folder: Path | None = None
+    """Where the Parquet files lie."""
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """Older days are removed."""
 
 
 class Paging(_Section):
     """How the on-call person is reached (apprise URLs) and after how many minutes the next one is."""
 
     urls: tuple[str, ...] = ()
+    """Whom to page while the on-call line in the console is empty, in order, as apprise URLs."""
     escalate_minutes: Annotated[int, Field(ge=1, le=1440)] = 5
+    """How long a page waits for somebody before the next person is told."""
 
 
 class Metrics(_Section):
     """Prometheus text of each role on 127.0.0.1 at `base_port` plus the role's place; 0 switches it off."""
 
     base_port: Annotated[int, Field(ge=0, le=65_000)] = 9400
+    """First of seven ports on 127.0.0.1, one a role; 0 switches metrics off."""
 
 
 class Log(_Section):
     """`auto` is console on a terminal and JSON elsewhere."""
 
     format: Literal["auto", "json", "console"] = "auto"
+    """`auto`: for people on a terminal, JSON lines elsewhere."""
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is at least this serious is written."""
 
 
 class Settings(BaseSettings):
@@ -227,10 +271,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__", hide_input_in_errors=True)
 
     data_dir: Path
+    """Everything this installation owns. `--data-dir` goes before it."""
     database_url: Annotated[str, _url("postgresql", "postgres")] = ""
+    """PostgreSQL 15 to 18; empty: the embedded one."""
     nats_url: Annotated[str, _url("nats", "tls")] = ""
+    """NATS with JetStream, 2.12 or newer; empty: the embedded one."""
     nats_port: Annotated[int, Field(ge=1, le=65_535)] = 4222
+    """Port of the embedded NATS on 127.0.0.1."""
     roles: tuple[RoleName, ...] = ROLES
+    """Processes that `ringfence up` starts here."""
     operator: Operator = Operator()
     ingest: Ingest = Ingest()
     detection: Detection = Detection()
