@@ -1,7 +1,8 @@
 """What an operator can set: one TOML file and `RINGFENCE_*` variables over it, read once by each `main.py`.
 
-Each field says what it means; `docs/settings.md` is written from here. Frozen, and closed: a key that is not here is a mistake, and the sentence about a mistake names the key, where it stands and what
-to do. Secrets are never settings; settings name the files that hold them. Rooms get values, never this object.
+Each field says what it means; `docs/settings.md` is written from here. Frozen, and closed: a key that is not here is a mistake, and the
+sentence about a mistake names the key, where it stands and what to do. Secrets are never settings; settings name the files that hold them.
+Rooms get values, never this object.
 """
 
 import difflib
