@@ -81,7 +81,9 @@ def ordinary(wire: Wire, now: int, chance: random.Random) -> list[AccountRow]:
     return sorted(rows, key=lambda row: row.at_ms)
 
 
-def fraud(wire: Wire, account: str, now: int, *, calls: int, minutes: int, agent: str = "friendly-scanner", number: str = SIERRA_LEONE) -> list[AccountRow]:
+def fraud(
+    wire: Wire, account: str, now: int, *, calls: int, minutes: int, agent: str = "friendly-scanner", number: str = SIERRA_LEONE
+) -> list[AccountRow]:
     """A stolen account: many dear calls at once, most of them still running."""
     rows: list[AccountRow] = []
     for place in range(calls):
@@ -146,7 +148,11 @@ async def night(product: Product) -> Night:
         await wire.send(fraud(wire, HOSTILE, now, calls=3, minutes=6, agent=HOSTILE_AGENT))
         await wire.send(fraud(wire, "493055570007", now, calls=7, minutes=12, agent="Asterisk PBX 18.2", number="+8821"))
         await wire.send(
-            [row for number in range(3) for row in wire.call(STOLEN, f"{SIERRA_LEONE}40999{number}", at_ms=now - 2000 + number, blocked=True)]
+            [
+                row
+                for number in range(3)
+                for row in wire.call(STOLEN, f"{SIERRA_LEONE}40999{number}", at_ms=now - 2000 + number, blocked=True)
+            ]
         )
         await beats(bus, wire, 6)
         made.block_id = await _orders(bus, now)
@@ -159,12 +165,26 @@ async def night(product: Product) -> Night:
 
 async def _orders(bus: Bus, now: int) -> str:
     """What people did in the evening."""
-    scanner = ImposeBlock(scope=Scope.SOURCE, value="198.51.100.99", until_ms=now + 24 * HOUR_MS, reason="scans our extensions since 21:40", by="ben")
+    scanner = ImposeBlock(
+        scope=Scope.SOURCE, value="198.51.100.99", until_ms=now + 24 * HOUR_MS, reason="scans our extensions since 21:40", by="ben"
+    )
     mass = ImposeBlock(
-        scope=Scope.RANGE, value="23276", until_ms=now + 12 * HOUR_MS, reason="Sierra Leone mobile, the third account tonight", by="ben", subjects=140
+        scope=Scope.RANGE,
+        value="23276",
+        until_ms=now + 12 * HOUR_MS,
+        reason="Sierra Leone mobile, the third account tonight",
+        by="ben",
+        subjects=140,
     )
     mistaken = ImposeBlock(scope=Scope.ACCOUNT, value="493090182031", until_ms=now + HOUR_MS, reason="looked like the same", by="ben")
-    safe = Exempt(scope=Scope.ACCOUNT, value="493055570001", owner="anna", until_ms=now + 720 * HOUR_MS, reason="test lines of the field team", by="anna")
+    safe = Exempt(
+        scope=Scope.ACCOUNT,
+        value="493055570001",
+        owner="anna",
+        until_ms=now + 720 * HOUR_MS,
+        reason="test lines of the field team",
+        by="anna",
+    )
     done = await ask_policy(bus, scanner)
     await ask_policy(bus, mass)
     lifted = await ask_policy(bus, mistaken)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import structlog
 from fastapi import FastAPI, Request
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -95,6 +95,12 @@ class _Headers:
                     headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}"
             await send(message)
 
+        length = Headers(scope=scope).get("content-length", "0")
+        if length.isdecimal() and int(length) > ACTION_BYTES:
+            # Refused unread, and with a page; a body without a length meets the same limit further inside, with a plain line.
+            refusal = _page(Request(scope, receive), 413, "The form was longer than this page takes.")
+            await refusal(scope, receive, send_with_headers)
+            return
         await self._app(scope, receive, send_with_headers)
 
 

@@ -1,0 +1,116 @@
+"""Console and API in this process, over a real PostgreSQL and a real NATS: everything but the socket."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from ringfence.access.model import Actor, Role
+from ringfence.access.service import AccessService
+from ringfence.apps.api import app as api_app
+from ringfence.apps.api.desk import Desk as ApiDesk
+from ringfence.apps.console import app as console_app
+from ringfence.apps.console.desk import Desk as ConsoleDesk
+from ringfence.apps.console.show import Zone
+from ringfence.apps.console.templating import Renderer
+from ringfence.archive.calls import CallArchive
+from ringfence.base.clock import system_clock
+from ringfence.base.secret import Secret
+from ringfence.detection.service import DetectionService
+from ringfence.enforcement.service import EnforcementService
+from ringfence.runtime.bus import Bus
+from ringfence.runtime.db import Database
+from ringfence.subscribers.service import SubscribersService
+from ringfence.views.board import Board
+from ringfence.views.history import History
+from tests.harness.engines import NatsServer
+
+PASSWORD = "a quiet saturday night"
+FIRST = "chief"
+
+
+@dataclass
+class Surfaces:
+    """The two applications and what stands behind them."""
+
+    access: AccessService
+    console: ConsoleDesk
+    api: ApiDesk
+    bus: Bus
+    chief: Actor
+
+    def browser(self) -> httpx.AsyncClient:
+        """A browser at the console, without a session."""
+        app = console_app.build_app(self.console)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("127.0.0.1", 40000))
+        return httpx.AsyncClient(transport=transport, base_url="http://console.test")
+
+    def program(self, token: str = "") -> httpx.AsyncClient:
+        """A client of the API."""
+        transport = httpx.ASGITransport(api_app.build_app(self.api), raise_app_exceptions=False, client=("127.0.0.1", 40001))
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.AsyncClient(transport=transport, base_url="http://api.test", headers=headers)
+
+    async def person(self, name: str, *roles: Role, change: bool = True) -> str:
+        """A new person; their password (the one-time one unless it was changed)."""
+        made = await self.access.add_user(self.chief, name, frozenset(roles))
+        if not change:
+            return made.password.open()
+        session = await self.access.authenticate(name, made.password, "", "127.0.0.1")
+        await self.access.change_password(session.actor, made.password, Secret(PASSWORD), "127.0.0.1")
+        return PASSWORD
+
+    async def token(self, name: str, password: str = PASSWORD) -> str:
+        """A session's token."""
+        return (await self.access.authenticate(name, Secret(password), "", "127.0.0.1")).token.open()
+
+
+async def sign_in(browser: httpx.AsyncClient, name: str, password: str = PASSWORD) -> httpx.Response:
+    """Through the form, as a person does."""
+    page = await browser.get("/login")
+    return await browser.post("/login", data={"form_token": form_token(page.text), "name": name, "password": password})
+
+
+def form_token(page: str) -> str:
+    """The token of a page's forms."""
+    found = re.search(r'name="form_token" value="([0-9a-f]+)"', page)
+    assert found is not None, page[:2000]
+    return found[1]
+
+
+@contextlib.asynccontextmanager
+async def surfaces(database_url: str, nats: NatsServer, folder: Path) -> AsyncIterator[Surfaces]:
+    """Open everything, fill the board, close everything."""
+    bus = await nats.connect()
+    async with Database(database_url, name="surfaces") as db:
+        access, board, key = AccessService(db), Board(clock=system_clock), b"test"
+        views = History(CallArchive(folder), system_clock)
+        services = {
+            "access": access,
+            "detection": DetectionService(db),
+            "enforcement": EnforcementService(db),
+            "subscribers": SubscribersService(db, key),
+            "views": views,
+            "board": board,
+            "bus": bus,
+            "clock": system_clock,
+        }
+        console = ConsoleDesk(**services, renderer=Renderer(zone=Zone("Europe/Berlin"), clock=system_clock))  # type: ignore[arg-type]
+        api = ApiDesk(**services, home="DE")  # type: ignore[arg-type]
+        first = await access.ensure_first_administrator(FIRST)
+        assert first is not None
+        begun = await access.authenticate(FIRST, first.password, "", "127.0.0.1")
+        chief = (await access.change_password(begun.actor, first.password, Secret(PASSWORD), "127.0.0.1")).actor
+        following = [asyncio.ensure_future(board.follow(bus)), asyncio.ensure_future(views.follow(bus))]
+        try:
+            await asyncio.wait_for(board.ready(), 10)
+            yield Surfaces(access=access, console=console, api=api, bus=bus, chief=chief)
+        finally:
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
+            await bus.close()
