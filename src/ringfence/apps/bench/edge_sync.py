@@ -1,8 +1,8 @@
 """Bench `edge-sync`: a freshly started Kamailio is filled with all blocks by the real connector.
 
-The product runs with a full record; then Kamailio starts. The clock runs from its first answer until the connector
-reports that every key was acknowledged and the epoch is set. Afterwards one turn through all tables by dump proves the agreement: `repaired`
-counts what that turn found to differ.
+The product runs with a full record; then Kamailio starts. The clock runs from its first answer until the connector reports that every
+key was acknowledged and the epoch is set. Afterwards one turn through all tables by dump proves the agreement: `repaired` counts what
+that turn found to differ.
 """
 
 import asyncio

@@ -66,6 +66,13 @@ class _Work:
     def waiting(self) -> int:
         return len(self.fresh) + len(self.rest) + self.under_way
 
+    def answered(self, *, is_rest: bool) -> None:
+        self.under_way -= 1
+        if is_rest:
+            self.rest_under_way -= 1
+            if not self.rest and not self.rest_under_way:
+                self.drained.set()
+
 
 class EdgeLink:
     """Keeps one edge in agreement."""
@@ -76,7 +83,9 @@ class EdgeLink:
         self._table = table
         self._clock = clock
         self._loaded = loaded
+        self._connected = False
         self._work = _Work()
+        """Of the connection that is or was."""
         self._touched: set[Place] = set()
         """Places that moved since the dump under way was asked for."""
         self._failures: dict[Place, str] = {}
@@ -103,11 +112,14 @@ class EdgeLink:
 
     def put(self, places: set[Place]) -> None:
         """These places hold something else now."""
+        work = self._work
+        if not self._connected:
+            return  # Whoever connects compares or fills; a list of all that was missed would be sent twice.
         now = monotonic_seconds()
         for place in places:
-            self._work.fresh.setdefault(place, now)
+            work.fresh.setdefault(place, now)
         self._touched |= places
-        self._work.some.set()
+        work.some.set()
 
     async def run(self) -> None:
         """Keep the edge in agreement until cancelled."""
@@ -128,6 +140,7 @@ class EdgeLink:
     # -- one connection ------------------------------------------------------------------------------------------------------------
 
     async def _use(self, rpc: EdgeRpc) -> None:
+        self._connected, self._work, self._failures = True, _Work(), {}
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._until_lost(rpc))
@@ -136,6 +149,7 @@ class EdgeLink:
         except* (UnavailableError, PeerError) as errors:
             self._unreachable(str(errors.exceptions[0]))
         finally:
+            self._connected, self._work = False, _Work()
             rpc.close()
 
     @staticmethod
@@ -144,7 +158,6 @@ class EdgeLink:
 
     async def _look_after(self, rpc: EdgeRpc) -> None:
         """Fill or compare at once, then poll the epoch and compare table by table."""
-        self._work.rest.clear()  # Left over from another connection; filling or comparing finds it again.
         epoch = await self._epoch(rpc)
         version = await rpc.get(META, "version")
         self._reachable("" if version is None else str(version)[:40])
@@ -214,7 +227,7 @@ class EdgeLink:
                 continue
             self._touched.add(place)
             work.under_way += 1
-            self._send_one(rpc, place).add_done_callback(self._on_answer(rpc, place, since, room))
+            self._send_one(rpc, place).add_done_callback(self._on_answer(work, place, since, room))
 
     def _send_one(self, rpc: EdgeRpc, place: Place) -> asyncio.Future[msgspec.Raw]:
         held = self._table.held(place)
@@ -226,15 +239,15 @@ class EdgeLink:
         return rpc.set_text(place.table, place.key, held.value, seconds)
 
     def _on_answer(
-        self, rpc: EdgeRpc, place: Place, since: float | None, room: asyncio.Semaphore
+        self, work: _Work, place: Place, since: float | None, room: asyncio.Semaphore
     ) -> Callable[[asyncio.Future[msgspec.Raw]], None]:
         def answered(future: asyncio.Future[msgspec.Raw]) -> None:
             room.release()
-            self._settle(is_rest=since is None)
             error = None if future.cancelled() else future.exception()
-            if rpc.lost.done() and (future.cancelled() or error is not None):
-                self._work.fresh.setdefault(place, since if since is not None else monotonic_seconds())
-            elif error is None or isinstance(error, MissingKeyError):
+            work.answered(is_rest=since is None)
+            if work is not self._work or future.cancelled() or isinstance(error, UnavailableError):
+                return  # The connection is gone; the next one compares.
+            if error is None or isinstance(error, MissingKeyError):
                 self._failures.pop(place, None)
                 self._sent_ok.inc()
                 if since is not None:
@@ -245,14 +258,6 @@ class EdgeLink:
                 _sent.labels(self.edge.name, "refused").inc()
 
         return answered
-
-    def _settle(self, *, is_rest: bool) -> None:
-        work = self._work
-        work.under_way -= 1
-        if is_rest:
-            work.rest_under_way -= 1
-            if not work.rest and not work.rest_under_way:
-                work.drained.set()
 
     def _took(self, seconds: float) -> None:
         _latency.labels(self.edge.name).observe(seconds)
