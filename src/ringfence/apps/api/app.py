@@ -43,7 +43,7 @@ def build_app(desk: Desk) -> FastAPI:
     )
     app.state.desk = desk
     for routes in ALL_ROUTES:
-        app.include_router(routes.router)
+        routes.add_to(app)
     app.add_exception_handler(RingfenceError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_bad_request)
     app.add_exception_handler(HTTPException, _on_http_error)

@@ -7,9 +7,9 @@ console). A generated test walks the application's routes and tries each without
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
@@ -33,6 +33,7 @@ class Open(StrEnum):
 
 
 Need = Permission | Open
+Handler = Callable[..., Awaitable[Any]]
 
 _bearer = HTTPBearer(auto_error=False, description="A token of POST /v1/session, or an API token made in the console.")
 
@@ -44,35 +45,48 @@ class NotSignedIn(errors.OperatorError):
         super().__init__("send a valid token as `Authorization: Bearer ...`; POST /v1/session gives one", reason="not_signed_in")
 
 
+class _Found(NamedTuple):
+    method: str
+    path: str
+    need: Need
+    status: int
+    max_body_size: int
+    handler: Handler
+
+
 class Routes:
     """The routes of one subject."""
 
     def __init__(self, tag: str) -> None:
-        self.router = APIRouter(prefix="/v1", tags=[tag])
+        self._tag = tag
+        self._found: list[_Found] = []
 
-    def get(self, path: str, *, permission: Need) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., Awaitable[Any]]]:
+    def add_to(self, app: FastAPI) -> None:
+        """Make them routes of the application."""
+        for found in self._found:
+            secured = [] if found.need is Open.EVERYBODY else [Depends(_bearer)]
+            app.add_api_route(
+                f"/v1{found.path}",
+                found.handler,
+                methods=[found.method],
+                status_code=found.status,
+                tags=[self._tag],
+                dependencies=[Depends(_gate(found.need)), *secured],
+                openapi_extra={PERMISSION_KEY: found.need.value},
+                max_body_size=found.max_body_size,
+            )
+
+    def get(self, path: str, *, permission: Need) -> Callable[[Handler], Handler]:
         """Something to read."""
         return self._add("GET", path, permission, status=200, max_body_size=ORDER_BYTES)
 
-    def post(
-        self, path: str, *, permission: Need, status: int = 200, max_body_size: int = ORDER_BYTES
-    ) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., Awaitable[Any]]]:
+    def post(self, path: str, *, permission: Need, status: int = 200, max_body_size: int = ORDER_BYTES) -> Callable[[Handler], Handler]:
         """A change of state."""
         return self._add("POST", path, permission, status=status, max_body_size=max_body_size)
 
-    def _add(
-        self, method: str, path: str, need: Need, *, status: int, max_body_size: int
-    ) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., Awaitable[Any]]]:
-        def decorate(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-            self.router.add_api_route(
-                path,
-                handler,
-                methods=[method],
-                status_code=status,
-                dependencies=[Depends(_gate(need)), *([] if need is Open.EVERYBODY else [Depends(_bearer)])],
-                openapi_extra={PERMISSION_KEY: need.value},
-                max_body_size=max_body_size,
-            )
+    def _add(self, method: str, path: str, need: Need, *, status: int, max_body_size: int) -> Callable[[Handler], Handler]:
+        def decorate(handler: Handler) -> Handler:
+            self._found.append(_Found(method, path, need, status, max_body_size, handler))
             return handler
 
         return decorate

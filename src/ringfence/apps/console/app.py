@@ -11,6 +11,7 @@ import structlog
 from fastapi import FastAPI, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -60,7 +61,7 @@ ADVICE = {
 
 def build_app(desk: Desk) -> FastAPI:
     """All pages over one desk. Refuses to exist when a route declares no permission."""
-    app = FastAPI(title="Ringfence console", openapi_url=None, docs_url=None, redoc_url=None, max_body_size=ACTION_BYTES)
+    app = FastAPI(title="Ringfence console", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.desk = desk
     for pages in ALL_PAGES:
         pages.add_to(app)
@@ -68,6 +69,7 @@ def build_app(desk: Desk) -> FastAPI:
     app.add_exception_handler(RingfenceError, _on_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_bug)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=ACTION_BYTES)
     app.add_middleware(_Headers)
     assert declared(app), "the console has routes"
     return app
