@@ -72,13 +72,13 @@ class EdgeTables:
             return block_id
         return ""
 
-    def blocked_number(self, digits: str) -> str:
-        """Id of the block of a called number or of a range it is in; the longest prefix first."""
+    def blocked_number(self, digits: str) -> tuple[str, str]:
+        """Block and key of a called number or of a range it is in, the longest first; empty when there is none."""
         for length in range(min(15, len(digits)), 2, -1):
             action, block_id = self._read(self.get("rf_num", digits[:length]))
             if action == "all":
-                return block_id
-        return ""
+                return block_id, digits[:length]
+        return "", ""
 
     def _judge(self, key: str) -> tuple[str, str]:
         shard = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()[0]

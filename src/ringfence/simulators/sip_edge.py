@@ -181,7 +181,7 @@ class SipEdge(asyncio.DatagramProtocol):
         block_id = self.tables.blocked_account(account, self.plan.class_of(digits)) if digits else ""
         key = f"a:{account}"
         if not block_id and digits:
-            block_id, key = self.tables.blocked_number(digits), digits
+            block_id, key = self.tables.blocked_number(digits)
         if block_id:
             self._refuse(request, peer, account, key, block_id)
         else:
