@@ -56,6 +56,7 @@ from ringfence.telephony.columns import MAX_ROWS, RowBatch
 from ringfence.telephony.control import AccountChanged, ControlRecord, HolidaysChanged, RatesChanged, RuleSetChanged
 
 COMPILED_AHEAD_DAYS = 400
+_DETECTORS = tuple(Detector)
 
 _COLUMNS = (
     "kind",
@@ -75,8 +76,7 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crossing:
+class Crossing(msgspec.Struct, frozen=True, kw_only=True):
     """A detector's level of one account rose. Observed value and thresholds are in the kernel's units (`rules.plain_value`)."""
 
     detector: Detector
@@ -309,6 +309,15 @@ class Engine:
         written = tables.out[: count * CROSSING_WORDS].reshape(count, CROSSING_WORDS).tolist()
         crossings.extend(_crossing(words, strangers=tables.strangers) for words in written)
 
+    def settle_in(self, account_keys: Words) -> None:
+        """Give these accounts their places before they call, as nightly account data does. Changes no verdict."""
+        tables = self._tables[0]
+        row = 0
+        while row < len(account_keys):
+            row = self._kernel.settle_in(tables.hot, tables.registers, account_keys, row, len(account_keys))
+            if row < len(account_keys):
+                tables.grow_table(self._kernel)
+
     def make_larger(self) -> None:
         """Grow the table of accounts now, which otherwise happens when it is full. Changes no verdict."""
         for tables in self._tables:
@@ -386,7 +395,7 @@ class Engine:
 
 def _crossing(words: list[int], *, strangers: bool) -> Crossing:
     return Crossing(
-        detector=Detector(words[C_DETECTOR]),
+        detector=_DETECTORS[words[C_DETECTOR]],
         level=words[C_LEVEL],
         account_key=words[C_KEY],
         unkeyed=strangers,

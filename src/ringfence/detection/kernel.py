@@ -143,11 +143,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def compiled(function: F) -> F:
     """Compile at the first call and keep the result beside the source, per processor."""
-    return cast(F, njit(cache=True)(function))
+    return cast(F, njit(cache=True, error_model="numpy")(function))
+
+
+def inlined(function: F) -> F:
+    """The same for helpers that LLVM must not leave as calls: a call of numba's convention costs more than they do."""
+    return cast(F, njit(cache=True, error_model="numpy", forceinline=True)(function))
 
 
 LOW: Final = 0xFFFFFFFF
-AHEAD: Final = 16
+AHEAD: Final = 24
 """Rows between the prefetch of a hot record and its use."""
 AHEAD_SLOT: Final = 7
 
@@ -309,13 +314,13 @@ def _bigger(arena: Memory, regs: Memory, slot: int) -> int:
 # --- table of accounts ---------------------------------------------------------------------------------------------------------------
 
 
-@compiled
+@inlined
 def _home(key: int, capacity: int) -> int:
-    """Where the probing for a key starts: the table is ordered by the high half of the key, as the low bits choose the lane."""
-    return (((key >> 32) & LOW) * capacity) >> 32
+    """Where the probing for a key starts: by its high half, as the low bits choose the lane, and at a cache line, which holds two records."""
+    return ((((key >> 32) & LOW) * (capacity >> 1)) >> 32) << 1
 
 
-@compiled
+@inlined
 def _find(hot: Memory, capacity: int, key: int) -> int:
     """Word of the record of a key, or `-1 - word` of the empty record where it belongs."""
     place = _home(key, capacity)
@@ -331,13 +336,13 @@ def _find(hot: Memory, capacity: int, key: int) -> int:
             place = 0
 
 
-@compiled
+@inlined
 def _pack(low: int, high: int) -> int:
     """Two 32-bit values as one signed word."""
     return (low & LOW) | ((((high & LOW) ^ 0x80000000) - 0x80000000) << 32)
 
 
-@compiled
+@inlined
 def _signed(now: int, low: int) -> int:
     """Milliseconds from `now` to a time of which the low 32 bits are kept; within 24 days either way."""
     return ((low - now + 0x80000000) & LOW) - 0x80000000
@@ -346,7 +351,7 @@ def _signed(now: int, low: int) -> int:
 # --- time ----------------------------------------------------------------------------------------------------------------------------
 
 
-@compiled
+@inlined
 def _variant_at(regs: Memory, calendar: Memory, at: int) -> int:
     """1 when night, weekend or holiday covers an instant. Looks again only when `at` leaves the interval found last."""
     if ld(regs, R_VARIANT_FROM) <= at < ld(regs, R_VARIANT_UNTIL):
@@ -436,7 +441,7 @@ def _set_due(heap: Memory, regs: Memory) -> None:
 # --- bags ----------------------------------------------------------------------------------------------------------------------------
 
 
-@compiled
+@inlined
 def _light_over(start: int, end: int, now: int) -> bool:
     return end <= now - LIGHT_LATE and start <= now - LIGHT_LATE - MINUTE
 
@@ -461,7 +466,7 @@ def _trim_light(arena: Memory, slot: int, now: int) -> int:
     return count
 
 
-@compiled
+@inlined
 def _heavy_over(start: int, answer: int, end: int, now: int) -> bool:
     if answer != 0:
         return end <= now - WINDOW_24H - HEAVY_LATE
@@ -701,7 +706,7 @@ def _scan_light(arena: Memory, regs: Memory, slot: int, at: int) -> None:
 # --- judgement -----------------------------------------------------------------------------------------------------------------------
 
 
-@compiled
+@inlined
 def _limits(hot: Memory, regs: Memory, profiles: Memory, calendar: Memory, word: int, at: int) -> int:
     """Word of the account's row of thresholds in force at an instant; -1 when it is exempt then."""
     facts = ld(hot, word + HOT_TAG)
@@ -714,7 +719,7 @@ def _limits(hot: Memory, regs: Memory, profiles: Memory, calendar: Memory, word:
     return profile * PROFILE_WORDS + variant * THRESHOLD_ROW * 2
 
 
-@compiled
+@inlined
 def _level(value: int, warn: int, act: int) -> int:
     """0 below warn, 1 from warn, 2 from act, one more at each doubling of act; 15 at the most."""
     if value < warn and value < act:
@@ -725,7 +730,7 @@ def _level(value: int, warn: int, act: int) -> int:
     return level
 
 
-@compiled
+@inlined
 def _next_limit(latch: int, warn: int, act: int) -> int:
     """The value at which the level rises above the latch."""
     if latch == 0:
@@ -1051,7 +1056,7 @@ def _fire(
 # --- rows ----------------------------------------------------------------------------------------------------------------------------
 
 
-@compiled
+@inlined
 def _light_row(
     hot: Memory,
     arena: Memory,
@@ -1303,7 +1308,7 @@ def _heavy_row(
     _plan_wake(hot, arena, heap, regs, profiles, calendar, word, slot)
 
 
-@compiled
+@inlined
 def _account(hot: Memory, regs: Memory, key: int) -> int:
     """Word of an account's record, made when it is new. The caller made sure that there is room."""
     word = _find(hot, ld(regs, R_CAPACITY), key)
@@ -1314,7 +1319,7 @@ def _account(hot: Memory, regs: Memory, key: int) -> int:
     return word
 
 
-@compiled
+@inlined
 def _room(regs: Memory) -> int:
     """Whether a row can need more than there is: a status."""
     if ld(regs, R_OUT) + MAX_CROSSINGS_A_ROW > ld(regs, R_OUT_CAPACITY):
@@ -1500,6 +1505,17 @@ def set_attributes(hot_: Memory, arena_: Memory, heap_: Memory, regs_: Memory, k
 
 
 @compiled
+def settle_in(hot_: Memory, regs_: Memory, keys_: Memory, first: int, count: int) -> int:
+    """Make a record for each key; returns where to go on when the table is full."""
+    hot, regs, keys = base(hot_), base(regs_), base(keys_)
+    for row in range(first, count):
+        if ld(regs, R_ACCOUNTS) >= ld(regs, R_MAX_ACCOUNTS):
+            return row
+        _account(hot, regs, ld(keys, row))
+    return count
+
+
+@inlined
 def _short(value: int) -> int:
     """A 16-bit number as it must look to fill the sign bit of a word: 32,768 and above become negative."""
     return value - 0x10000 if value >= 0x8000 else value

@@ -5,7 +5,9 @@ Regions grow where the kernel stopped, before a row, so growth happens at the sa
 in event time goes.
 """
 
+import contextlib
 import hashlib
+import mmap
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,8 +41,8 @@ from ringfence.detection.layout import (
 
 Words = NDArray[np.int64]
 
-LOAD_PERCENT = 78
-"""A table with more accounts than this share of its places grows. Linear probing then looks at 2.8 records, mostly one cache line."""
+LOAD_PERCENT = 72
+"""A table with more accounts than this share of its places grows. Probing then looks into one cache line for most accounts."""
 GROWTH_PERCENT = 130
 FIRST_PLACES = 4_096
 FIRST_UNITS = 4_096
@@ -54,6 +56,19 @@ MAX_LIGHT_CALLS = 16_383
 """Calls one account can hold in a bag; beyond, the oldest goes and is counted."""
 STRANGER_PLACES = 65_536
 STRANGER_CALLS = 127
+
+
+HUGE_BYTES = 8 * 1024 * 1024
+
+
+def zeroed(words: int) -> Words:
+    """Zeroed memory, in huge pages where the system has them: with small ones every random access walks the page tables too."""
+    if words * 8 < HUGE_BYTES:
+        return np.zeros(words, np.int64)
+    memory = mmap.mmap(-1, words * 8, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):  # A kernel without them says so here.
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, np.int64)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,7 +87,7 @@ class Tables:
     @classmethod
     def fresh(cls, *, strangers: bool, accounts: int = 0) -> "Tables":
         """Empty memory with room for so many accounts before it grows."""
-        places = STRANGER_PLACES if strangers else max(FIRST_PLACES, accounts * 100 // LOAD_PERCENT + 1)
+        places = STRANGER_PLACES if strangers else max(FIRST_PLACES, (accounts * 101 // LOAD_PERCENT + 2) & ~1)
         units = max(FIRST_UNITS, accounts // 8)
         registers = np.zeros(REGISTERS, np.int64)
         registers[R_CAPACITY] = places
@@ -84,8 +99,8 @@ class Tables:
         registers[R_MAX_HEAVY] = STRANGER_CALLS if strangers else MAX_HEAVY_CALLS
         registers[R_MAX_LIGHT] = STRANGER_CALLS if strangers else MAX_LIGHT_CALLS
         tables = cls(
-            hot=np.zeros(places * HOT_WORDS, np.int64),
-            arena=np.zeros(units * UNIT, np.int64),
+            hot=zeroed(places * HOT_WORDS),
+            arena=zeroed(units * UNIT),
             heap=np.zeros(2 * FIRST_WAKES, np.int64),
             registers=registers,
             strangers=strangers,
@@ -114,12 +129,12 @@ class Tables:
             count = kernel.activity(self.hot, self.arena, self.registers, times)
             cut = int(np.partition(times[:count], count // 2)[count // 2]) + 1 if count else 0
         else:
-            grown = places * GROWTH_PERCENT // 100
+            grown = (places * GROWTH_PERCENT // 100) & ~1
             if grown > MAX_PLACES:
                 raise OperatorError("A detector lane holds no more accounts; spread the slots over more lanes.", reason="lane_full")
             self.registers[R_CAPACITY] = grown
             self.registers[R_MAX_ACCOUNTS] = grown * LOAD_PERCENT // 100
-        self.hot = np.zeros(int(self.registers[R_CAPACITY]) * HOT_WORDS, np.int64)
+        self.hot = zeroed(int(self.registers[R_CAPACITY]) * HOT_WORDS)
         kernel.copy_table(old, places, self.hot, self.arena, self.registers, cut)
 
     def grow_arena(self) -> None:
@@ -128,7 +143,9 @@ class Tables:
         grown = max(units * 3 // 2, units + (8 << int(self.registers[R_ARENA_CLASS])))
         if grown > MAX_UNITS:
             raise OperatorError("A detector lane holds no more calls; spread the slots over more lanes.", reason="lane_full")
-        self.arena = np.concatenate((self.arena, np.zeros((grown - units) * UNIT, np.int64)))
+        larger = zeroed(grown * UNIT)
+        larger[: len(self.arena)] = self.arena
+        self.arena = larger
         self.registers[R_ARENA_UNITS] = grown
 
     def grow_heap(self) -> None:
