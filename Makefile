@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check lock soak bench peers
+.PHONY: run test check lock soak bench peers docs
 
 run: $(VENV)/.run-ready
 	@$(BIN)/ringfence up $(ARGS)
@@ -31,6 +31,10 @@ bench: $(VENV)/.run-ready
 # The Debian packages that tests talk to. Missing ones skip their tests by name.
 peers:
 	@tools/install_peers.sh
+
+# The reference pages that are written from the code: settings, metrics, commands, permissions of routes.
+docs: $(VENV)/.dev-ready
+	@$(BIN)/python -m tools.docs
 
 lock:
 	@tools/lock.sh

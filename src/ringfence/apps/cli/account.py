@@ -22,7 +22,7 @@ def show_account(account: str, url: Url = DEFAULT_URL, token: Token = "", as_jso
     "import", permission=Permission.ACCOUNT_IMPORT, route="POST /v1/accounts/import", help="Add and change accounts from a CSV file."
 )
 def import_accounts(
-    file: Annotated[Path, typer.Argument(help="CSV with a header row; see docs/formats.")],
+    file: Annotated[Path, typer.Argument(help="CSV with a header row; see docs/formats.md.")],
     strict: Annotated[bool, typer.Option(help="One bad row refuses the whole file.")] = False,
     url: Url = DEFAULT_URL,
     token: Token = "",

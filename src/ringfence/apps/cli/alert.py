@@ -29,7 +29,7 @@ def list_alerts(
     rule: Annotated[str, typer.Option(help="Such as D02.")] = "",
     severity: Annotated[str, typer.Option(help="critical, warning or info.")] = "",
     account: Annotated[str, typer.Option(help="Of this account only.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=500)] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many at the most.")] = 100,
     url: Url = DEFAULT_URL,
     token: Token = "",
     as_json: AsJson = False,

@@ -40,7 +40,7 @@ def list_blocks(
     state: Annotated[str, typer.Option(help="active, lifted, expired or all.")] = "active",
     scope: Annotated[str, typer.Option(help="number, range, class, account or source.")] = "",
     account: Annotated[str, typer.Option(help="Of this account only.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=500)] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many at the most.")] = 100,
     url: Url = DEFAULT_URL,
     token: Token = "",
     as_json: AsJson = False,
@@ -56,7 +56,12 @@ def show_block(block_id: str, url: Url = DEFAULT_URL, token: Token = "", as_json
     tell_facts(Api(url, token).get(f"/blocks/{part(block_id)}"), as_json=as_json)
 
 
-@client.command("impose", permission=Permission.BLOCK_IMPOSE, route="POST /v1/blocks", help="Refuse a value from now on.")
+@client.command(
+    "impose",
+    permission=Permission.BLOCK_IMPOSE,
+    route="POST /v1/blocks",
+    help="Refuse a number, range, class, account or source at every edge.",
+)
 def impose_block(
     scope: Annotated[str, typer.Argument(help="number, range, class, account or source.")],
     value: Annotated[str, typer.Argument(help="+23276123456, +23276, an account, or 192.0.2.1.")],

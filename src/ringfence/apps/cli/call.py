@@ -30,7 +30,7 @@ def list_calls(
     number: Annotated[str, typer.Option(help="To this number.")] = "",
     since: Annotated[str, typer.Option("--from", help="ISO 8601; default: 24 hours ago.")] = "",
     until: Annotated[str, typer.Option("--to", help="ISO 8601; default: now.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at the most.")] = 100,
     url: Url = DEFAULT_URL,
     token: Token = "",
     as_json: AsJson = False,

@@ -19,7 +19,7 @@ from ringfence.drills import toll_fraud
 from ringfence.drills.model import DrillResult
 from ringfence.drills.product import rehearsal_folder
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 DRILLS = {toll_fraud.NAME: toll_fraud.toll_fraud}
 

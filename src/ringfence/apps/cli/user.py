@@ -17,7 +17,7 @@ from ringfence.base.errors import ConflictError, OperatorError
 from ringfence.runtime.db import Database, migrate
 from ringfence.runtime.settings import Settings, load_settings
 
-app = typer.Typer(no_args_is_help=True, help="People who use Ringfence.")
+app = typer.Typer(no_args_is_help=True, help="People who use Ringfence.", add_completion=False)
 
 
 @app.callback()

@@ -38,7 +38,7 @@ def login(
         sys.stderr.write("Change the one-time password in the console first; until then nothing else is allowed.\n")
 
 
-@client.command("list", permission=Permission.USER_MANAGE, route="GET /v1/users", help="Everybody.")
+@client.command("list", permission=Permission.USER_MANAGE, route="GET /v1/users", help="Everybody who may sign in, with roles.")
 def list_users(url: Url = DEFAULT_URL, token: Token = "", as_json: AsJson = False) -> None:
     """List people."""
     tell(Api(url, token).get("/users"), as_json=as_json, columns=COLUMNS, empty="Nobody yet.")
