@@ -1,6 +1,6 @@
 """The log to Parquet: a minute's messages become one file of calls, one of registrations, one of control.
 
-The writer returns when everything is synced; only then may the log's messages be acknowledged. Each message is archived exactly once
+The writer returns when everything is synced. Each message is archived exactly once
 although it may be delivered again: the position of the lane is written last, messages up to it are skipped, and files beyond it are
 leftovers of a crash that are removed at the start. The one thing to know: a message is known by sequence *and* time, so a log that was
 created anew and counts from 1 again is not taken for old deliveries.
@@ -40,7 +40,7 @@ class LogEntry(NamedTuple):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Everything of the lane up to here is archived."""
+    """Everything of the lane up to here is archived. `at_ms` only ever rises, even when the log's clock is set back."""
 
     sequence: int = 0
     at_ms: int = 0
@@ -77,12 +77,14 @@ class ArchiveWriter:
         """Files of a crash that were removed at the start."""
 
     def write(self, entries: Sequence[LogEntry]) -> Written:
-        """Archive messages in log order. UnavailableError when the disk refuses: nothing is acknowledged then, and nothing is doubled."""
+        """Archive messages in log order. UnavailableError when the disk refuses: the position stays, and nothing is doubled."""
         fresh = [entry for entry in entries if not self.position.covers(entry)]
         if not fresh:
             return Written(0, len(entries), 0, ())
         calls, registrations, control, unreadable = _sorted_out(fresh)
-        name = FileName(self._view, self._lane, fresh[0].sequence, fresh[-1].sequence, max(entry.at_ms for entry in fresh)).text()
+        # Later files carry later times whatever the log's clock does: the start tells leftovers by it, and replay the order.
+        at_ms = max(self.position.at_ms + 1, *(entry.at_ms for entry in fresh))
+        name = FileName(self._view, self._lane, fresh[0].sequence, fresh[-1].sequence, at_ms).text()
         day = layout.day_of(fresh[0].at_ms)
         written: list[Path] = []
         for kind, table in ((CALLS, calls), (REGISTRATIONS, registrations), (CONTROL, control)):
@@ -91,7 +93,7 @@ class ArchiveWriter:
                 make_folder(path.parent)
                 write_durably(path, partial(_put_table, table))
                 written.append(path)
-        self._move_to(Position(fresh[-1].sequence, max(entry.at_ms for entry in fresh)))
+        self._move_to(Position(fresh[-1].sequence, at_ms))
         return Written(calls.num_rows + registrations.num_rows, len(entries) - len(fresh), unreadable, tuple(written))
 
     def _move_to(self, position: Position) -> None:
@@ -114,13 +116,14 @@ class ArchiveWriter:
         """Files that were finished when the process died, before the position was written: their messages will be delivered again."""
         removed = 0
         for kind in FOLDERS:
-            for _, path in layout.days(self._folder, kind)[-2:]:
+            for _, path in layout.days(self._folder, kind):
                 for child in path.iterdir():
                     name = layout.parse_name(child.name)
                     if name and (name.view, name.lane) == (self._view, self._lane) and name.at_ms > self.position.at_ms:
                         child.unlink()
                         removed += 1
-                sync_folder(path)
+                if removed:
+                    sync_folder(path)
         return removed
 
 

@@ -23,9 +23,7 @@ from ringfence.apps.worker.control import ControlWriter
 from ringfence.apps.worker.pager import NOBODY, Pager
 from ringfence.apps.worker.projector import Projector
 from ringfence.archive import batches
-from ringfence.archive.calls import CallArchive
 from ringfence.archive.writer import ArchiveWriter
-from ringfence.base.clock import system_clock
 from ringfence.base.errors import OperatorError
 from ringfence.base.secret import Secret
 from ringfence.detection.model import Alert, Evidence, Subject, encode_alert, iso_time
@@ -477,43 +475,6 @@ def row(number: int, at_ms: int = START_MS) -> AccountRow:
         kind=Kind.ATTEMPT, at_ms=at_ms, received_ms=at_ms, account=f"acc{number}", account_key=number + 1, call_id=f"c{number}",
         call_key=number + 1, callee="+23276123456", destination_class=4, started_ms=at_ms,
     )  # fmt: skip
-
-
-def test_a_minute_is_archived_then_acknowledged_and_only_once(own_nats: NatsServer, tmp_path: Path) -> None:
-    async def main() -> None:
-        bus = await own_nats.connect("worker")
-        clock = Clock()
-        now_ms = system_clock()  # The archive's days are those of the server's time.
-        for number in range(30):
-            await bus.publish("log.account.0", batches.encode(batch_of([row(number, now_ms)])), {"Rf-Kind": "rows"})
-        await bus.publish("log.account.0", START_MS.to_bytes(8), {"Rf-Kind": "tick"})
-
-        first = Archivist(bus, ArchiveWriter(tmp_path), StatusBoard("worker", "i"), clock, lane=0)
-        first._flush = _never  # type: ignore[method-assign]  # Killed before anything was written.
-        async with running(first.run()):
-            await asyncio.sleep(1)
-        assert not list(tmp_path.rglob("*.parquet"))
-
-        second = Archivist(bus, ArchiveWriter(tmp_path), StatusBoard("worker", "i"), clock, lane=0)
-        async with running(second.run()):
-            await until(lambda: _has(second, 31))
-        assert await unacknowledged(own_nats, "LOG_account_0", "archive-0") == 0
-        third = Archivist(bus, ArchiveWriter(tmp_path), StatusBoard("worker", "i"), clock, lane=0)
-        async with running(third.run()):
-            await asyncio.sleep(1)
-            assert third._waiting == [], "what was acknowledged does not come again"
-        archive = CallArchive(tmp_path)
-        calls = archive.calls(from_ms=now_ms - 1000, to_ms=now_ms + 1000, limit=100)
-        assert sorted(call.call_id for call in calls) == sorted(f"c{number}" for number in range(30))
-        await bus.close()
-
-    async def _has(archivist: Archivist, number: int) -> bool:
-        return len(archivist._waiting) == number
-
-    async def _never() -> None:
-        return
-
-    asyncio.run(main())
 
 
 # Paging

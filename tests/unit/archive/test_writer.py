@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ringfence.archive import batches, layout
 from ringfence.archive.layout import CALLS, CONTROL, FOLDERS, REGISTRATIONS
+from ringfence.archive.replay import replay
 from ringfence.archive.writer import ArchiveWriter, LogEntry, Position
 from ringfence.base.errors import OperatorError, UnavailableError
 from ringfence.telephony.columns import batch_of
@@ -129,6 +130,21 @@ def test_a_disk_that_refuses_changes_nothing(tmp_path: Path) -> None:
     assert writer.write([rows_entry(1, Kind.ATTEMPT)]).rows == 1
 
 
+def test_a_clock_that_is_set_back_costs_nothing_at_a_restart(tmp_path: Path) -> None:
+    """The log's clock jumps back by an hour between two minutes: no file is taken for a leftover, and a leftover is found."""
+    writer = ArchiveWriter(tmp_path)
+    writer.write([rows_entry(1, Kind.ATTEMPT, at_ms=DAY + 7_200_000)])
+    writer.write([rows_entry(2, Kind.ATTEMPT, at_ms=DAY + 3_600_000)])
+    position = (tmp_path / "positions" / "account-0.json").read_bytes()
+    writer.write([rows_entry(3, Kind.ATTEMPT, at_ms=DAY + 3_700_000)])
+    (tmp_path / "positions" / "account-0.json").write_bytes(position)  # Killed before the position was written.
+    again = ArchiveWriter(tmp_path)
+    assert again.leftovers == 1
+    assert archived(tmp_path, CALLS) == [1, 2]
+    again.write([rows_entry(3, Kind.ATTEMPT, at_ms=DAY + 3_700_000)])
+    assert [message.sequence for message in replay(tmp_path)] == [1, 2, 3]
+
+
 @settings(deadline=None, max_examples=10)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 12)), min_size=1, max_size=6))
 def test_any_redelivery_archives_each_message_once(tmp_path_factory: pytest.TempPathFactory, deliveries: list[tuple[int, int]]) -> None:
@@ -146,6 +162,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from test_writer import rows_entry, tick
+from ringfence.archive.replay import replay
 from ringfence.archive.writer import ArchiveWriter
 from ringfence.telephony.model import Kind
 folder, size = Path(sys.argv[1]), int(sys.argv[2])
