@@ -208,7 +208,8 @@ class Table:
 
     def _apply_control(self, key: str, value: bytes) -> None:
         """Facts that the worker keeps: own networks and accounts; the other keys are for detection."""
-        if key != "networks" and not key.startswith("accounts."):
+        slot = key.removeprefix("accounts.")
+        if key != "networks" and not slot.isdecimal():
             return
         try:
             records = decode_control(value)
@@ -223,8 +224,7 @@ class Table:
             return
         accounts = [record for record in records if isinstance(record, AccountChanged) and not record.removed]
         exempt = {record.account: record.exempt_until_ms for record in accounts if record.exempt_until_ms}
-        if accounts or records:
-            self.state.put_accounts(int(key.removeprefix("accounts.")), len(accounts), exempt)
+        self.state.put_accounts(int(slot), len(accounts), exempt)
 
 
 def event_of(record: Record) -> Event | None:

@@ -15,11 +15,11 @@ from ringfence.enforcement.commands import Approve, EndExemption, Exempt, Impose
 from ringfence.enforcement.events import BlockImposed, Event, decode_event
 from ringfence.enforcement.model import Block, Proposal, Scope
 from ringfence.runtime.bus import Bus
-from ringfence.telephony.control import NetworksChanged, encode_control
+from ringfence.telephony.control import AccountChanged, NetworksChanged, encode_control
 from ringfence.telephony.suspicion import Measure, Suspicion, encode_suspicion
 from tests.harness.engines import NatsServer
 from tests.integration.enforcement.processes import RoleProcess, connected, stopped_at_the_end, until
-from tests.unit.enforcement.samples import suspicion
+from tests.unit.enforcement.samples import block, suspicion
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -241,6 +241,53 @@ def test_time_and_new_facts_end_blocks(own_nats: NatsServer, tmp_path: Path) -> 
                 await ask_policy(
                     bus, ImposeBlock(scope=Scope.SOURCE, value="203.0.113.8", until_ms=now_ms + 3_600_000, reason="r", by="anna")
                 )
+
+    with stopped_at_the_end(policy):
+        policy.start()
+        asyncio.run(scenario())
+
+
+def test_what_a_dead_writer_recorded_and_did_not_announce_is_announced_once(own_nats: NatsServer, tmp_path: Path) -> None:
+    policy = RoleProcess("policy", tmp_path / "p", own_nats)
+    made = block(block_id="b-left", until_ms=system_clock() + 3_600_000, imposed_ms=system_clock())
+
+    async def scenario() -> None:
+        async with connected(own_nats) as bus:
+            await bus.bucket("blocks").put(made.block_id, msgspec.json.encode(made))
+            for _ in range(2):
+                policy.start()
+                await until(lambda: active(bus))
+
+                async def told() -> bool:
+                    return len(await announced(bus)) == 1
+
+                await until(told)
+                await asyncio.sleep(1.2)  # The cursor is saved by a sweep.
+                policy.kill()
+            assert await announced(bus) == [BlockImposed(block=made)]
+            cursor = await bus.bucket("leases").get("policy-announced")
+            assert cursor is not None
+
+    with stopped_at_the_end(policy):
+        asyncio.run(scenario())
+
+
+def test_accounts_of_the_control_bucket_exempt_and_count(own_nats: NatsServer, tmp_path: Path) -> None:
+    policy = RoleProcess("policy", tmp_path / "p", own_nats)
+
+    async def scenario() -> None:
+        async with connected(own_nats) as bus:
+            await until(lambda: active(bus))
+            later_ms = system_clock() + 3_600_000
+            order = ImposeBlock(scope=Scope.ACCOUNT, value="hospital", until_ms=later_ms, reason="r", by="anna")
+            hospital = AccountChanged(account="hospital", account_key=7, slot=7, exempt_until_ms=later_ms)
+            await bus.bucket("control").put("accounts.7", encode_control([hospital]))
+            await asyncio.sleep(0.3)
+            with pytest.raises(OperatorError, match="exempt"):
+                await ask_policy(bus, order)
+            await bus.bucket("control").put("accounts.7", encode_control([]))
+            await asyncio.sleep(0.3)
+            assert (await ask_policy(bus, order)).block_id
 
     with stopped_at_the_end(policy):
         policy.start()
