@@ -313,16 +313,16 @@ async def _begin(
 ) -> Stage:
     product = await stack.enter_async_context(running_product(folder / "product", mode=mode, roles=roles))
     gateway = await stack.enter_async_context(await Answerer.open())
-    kamailio = stack.enter_context(
-        start_kamailio(
-            folder / "kamailio",
-            sip_port=product.ports.sip,
-            settings=rewrite(product, runner) if rewrite is not None else product.edge_settings,
-            accounts={f"4930{7_000_000 + number}": PASSWORD for number in range(ACCOUNTS)},
-            gateway=gateway.address,
-            authentication=Authentication.OWN,
-        )
+    kamailio = start_kamailio(
+        folder / "kamailio",
+        sip_port=product.ports.sip,
+        settings=rewrite(product, runner) if rewrite is not None else product.edge_settings,
+        accounts={f"4930{7_000_000 + number}": PASSWORD for number in range(ACCOUNTS)},
+        gateway=gateway.address,
+        authentication=Authentication.OWN,
     )
+    # Killed, because its orderly end takes seconds and nothing here is about it.
+    stack.callback(lambda: kamailio.kill())
     stage = Stage(runner, folder, product, kamailio, gateway)
     stage.bus = await product.bus()
     stack.push_async_callback(stage.close)
