@@ -8,7 +8,7 @@ Pure: text comes through a `Resolver`, time from crossings and ticks.
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -149,15 +149,17 @@ class AlertBook:
 
     # State
 
-    def state(self) -> bytes:
-        """Everything, for a snapshot."""
-        return msgspec.msgpack.encode([*self._open.values(), *self._closed.values()])
+    def state(self) -> list[dict[str, Any]]:
+        """Everything as plain values, for a snapshot; in an order that does not depend on how it came about."""
+        episodes = sorted((*self._open.values(), *self._closed.values()), key=lambda episode: (episode.alert_id, episode.closed_ms))
+        plain: list[dict[str, Any]] = msgspec.to_builtins(episodes)
+        return plain
 
     @classmethod
-    def restore(cls, state: bytes, *, mode: Mode | Literal[""] = "") -> "AlertBook":
-        """A book that goes on where `state` was taken."""
+    def restore(cls, state: Sequence[Any], *, mode: Mode | Literal[""] = "") -> "AlertBook":
+        """A book that goes on where `state` was taken. `msgspec.ValidationError` when it is none."""
         book = cls(mode=mode)
-        for episode in msgspec.msgpack.decode(state, type=list[Episode]):
+        for episode in msgspec.convert(state, list[Episode]):
             if episode.closed_ms:
                 book._closed[episode.alert_id] = episode
                 heapq.heappush(book._forget, (episode.closed_ms + REMEMBERED_MS, episode.alert_id))

@@ -7,6 +7,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
+
 from ringfence.base.errors import OperatorError
 from ringfence.detection.alerts import AlertBook, Output, Resolver
 from ringfence.detection.engine import Crossing, Engine, EngineState
@@ -71,7 +73,13 @@ class Lane:
         state = self.engine.state()
         return EngineState(
             arrays=state.arrays,
-            scalars={**state.scalars, "format": STATE_FORMAT, "position": self.position, "episodes": self.book.state()},
+            scalars={
+                **state.scalars,
+                "format": STATE_FORMAT,
+                "position": self.position,
+                "at_ms": self.engine.now_ms,
+                "episodes": self.book.state(),
+            },
         )
 
     @classmethod
@@ -88,5 +96,5 @@ class Lane:
         hasher = hashlib.blake2b(digest_size=16)
         hasher.update(self.engine.state_hash().encode())
         hasher.update(self.position.to_bytes(8))
-        hasher.update(self.book.state())
+        hasher.update(msgspec.json.encode(self.book.state(), order="deterministic"))
         return hasher.hexdigest()

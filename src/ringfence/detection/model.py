@@ -44,6 +44,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str
     evidence: Evidence
 
+    @property
+    def at_ms(self) -> int:
+        """`at` in Unix milliseconds."""
+        return (datetime.fromisoformat(self.at) - _EPOCH) // timedelta(milliseconds=1)
+
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Alert)

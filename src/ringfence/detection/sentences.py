@@ -18,7 +18,8 @@ UNPROVEN = "Reported by an agent without a key: not proven, so nothing is blocke
 def sentence(crossing: Crossing, rule: Rule, calls: Sequence[AccountRow], occasion: str) -> str:
     """The reason of an alert. `calls` are the rows of the evidence that could be read; `occasion` says why limits are lower now."""
     limit = crossing.threshold_warn if crossing.level == 1 else crossing.threshold_act
-    limits = ", ".join([f"limit {_amount(crossing.detector, limit)}", *_lowered(crossing, rule, occasion)])
+    lowered = _lowered(crossing, rule, occasion) if limit > 1 else []
+    limits = ", ".join([f"limit {_amount(crossing.detector, limit)}", *lowered])
     text = f"{_what(crossing, calls)} ({limits})"
     if crossing.cost_micro or crossing.rate_micro:
         text += f"; {show_euro(crossing.cost_micro)} so far"

@@ -17,7 +17,7 @@ import structlog
 
 from ringfence.archive import batches
 from ringfence.base.clock import Clock, monotonic_seconds
-from ringfence.base.errors import ConflictError, PeerError, UnavailableError
+from ringfence.base.errors import ConflictError, OperatorError, PeerError, UnavailableError
 from ringfence.detection.agent.resolver import LogResolver
 from ringfence.detection.agent.snapshots import read_snapshot, write_snapshot
 from ringfence.detection.alerts import Output
@@ -156,10 +156,12 @@ class DetectorAgent:
         _log.info("lane_recovered", lane=self._number, position=lane.position, tail=last - lane.position, seconds=seconds)
 
     def _read_snapshot(self) -> Lane | None:
+        state, damaged = read_snapshot(self._file)
+        for path in damaged:
+            _log.error("snapshot_damaged", file=path.name)
         try:
-            state = read_snapshot(self._file)
             return None if state is None else Lane.restore(state, mode=self._mode)
-        except (PeerError, ValueError, KeyError) as error:
+        except (OperatorError, msgspec.ValidationError, ValueError, KeyError) as error:
             _log.exception("snapshot_refused", why=str(error))
             return None
 
@@ -314,7 +316,7 @@ class DetectorAgent:
                 await self._write(await self._states.get())
         except asyncio.CancelledError:
             if self._settled:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(UnavailableError):
                     write_snapshot(self._file, self.lane.state())
             raise
 
@@ -322,8 +324,8 @@ class DetectorAgent:
         started = monotonic_seconds()
         try:
             size = await asyncio.to_thread(write_snapshot, self._file, state)
-        except OSError as error:
-            self._board.trouble("snapshot", f"No snapshot can be written to {self._file.parent}: {error.strerror}.")
+        except UnavailableError as error:
+            self._board.trouble("snapshot", f"No snapshot can be written: {error}")
             _log.exception("snapshot_failed")
             return
         self._board.settled("snapshot")
