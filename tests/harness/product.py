@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+import msgspec
 
 from ringfence.archive import batches
 from ringfence.base.clock import system_clock
@@ -157,8 +159,6 @@ class Wire:
     async def beat(self, attempts_per_second: float) -> None:
         """The heartbeat of ingest."""
         status = Status(role="ingest", instance="i-test", at_ms=system_clock(), figures={"attempts_per_second": attempts_per_second})
-        import msgspec
-
         await self._bus.announce(status_subject("ingest"), msgspec.json.encode(status))
 
     def call(
@@ -182,7 +182,7 @@ class Wire:
         call_id = f"{self._calls:06d}-{at_ms}@example.net"
         key = account_key_of(KEY, account, keyed=True)
         range_key, tail = number_key_of(KEY, callee.removeprefix("+"))
-        common = {
+        common: dict[str, Any] = {
             "account": account,
             "account_key": key,
             "slot": account_slot(key),
@@ -203,18 +203,18 @@ class Wire:
             "edge": "kamailio-1",
         }
         if blocked:
-            return [AccountRow(kind=Kind.BLOCKED, at_ms=at_ms, received_ms=at_ms, status_code=603, **common)]  # type: ignore[arg-type]
-        rows = [AccountRow(kind=Kind.ATTEMPT, at_ms=at_ms, received_ms=at_ms, **common)]  # type: ignore[arg-type]
+            return [AccountRow(kind=Kind.BLOCKED, at_ms=at_ms, received_ms=at_ms, status_code=603, **common)]
+        rows = [AccountRow(kind=Kind.ATTEMPT, at_ms=at_ms, received_ms=at_ms, **common)]
         answered = at_ms + answered_after_ms
         if status_code != 200:
             return [
                 *rows,
                 AccountRow(kind=Kind.END, at_ms=answered, received_ms=answered, status_code=status_code, ended_ms=answered, **common),
-            ]  # type: ignore[arg-type]
-        rows.append(AccountRow(kind=Kind.ANSWER, at_ms=answered, received_ms=answered, answered_ms=answered, status_code=200, **common))  # type: ignore[arg-type]
+            ]
+        rows.append(AccountRow(kind=Kind.ANSWER, at_ms=answered, received_ms=answered, answered_ms=answered, status_code=200, **common))
         if seconds is not None:
             ended = answered + round(seconds * 1000)
             rows.append(
                 AccountRow(kind=Kind.END, at_ms=ended, received_ms=ended, answered_ms=answered, ended_ms=ended, status_code=200, **common)
-            )  # type: ignore[arg-type]
+            )
         return rows

@@ -105,7 +105,7 @@ async def surfaces(database_url: str, nats: NatsServer, folder: Path) -> AsyncIt
         assert first is not None
         begun = await access.authenticate(FIRST, first.password, "", "127.0.0.1")
         chief = (await access.change_password(begun.actor, first.password, Secret(PASSWORD), "127.0.0.1")).actor
-        following = [asyncio.ensure_future(board.follow(bus)), asyncio.ensure_future(views.follow(bus))]
+        following = [asyncio.ensure_future(work) for work in (board.follow(bus), views.follow(bus), console.watch_database())]
         try:
             await asyncio.wait_for(board.ready(), 10)
             yield Surfaces(access=access, console=console, api=api, bus=bus, chief=chief)

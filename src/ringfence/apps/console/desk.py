@@ -4,15 +4,19 @@ It adds two things of its own. Orders go to policy, whose refusals come back as 
 answer for the time it is down, and the pages then say so.
 """
 
-from collections.abc import Awaitable, Mapping
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ringfence.access.model import Actor
 from ringfence.access.service import AccessService
 from ringfence.apps.console.templating import Renderer
 from ringfence.base.clock import Clock
 from ringfence.base.errors import NotFoundError, UnavailableError
+from ringfence.base.secret import Secret
 from ringfence.detection.service import AlertFilter, AlertRecord, DetectionService
 from ringfence.enforcement.agent import ask_policy
 from ringfence.enforcement.commands import Command, Done
@@ -25,8 +29,9 @@ from ringfence.views.history import History
 OUTAGE = "Live figures and blocking go on; history, search and signing in come back with it."
 ASK_AGAIN_MS = 2_000
 """Who has acknowledged what is asked of PostgreSQL this often at the most, however many pages are open."""
-AWAY_MS = 5_000
-"""After PostgreSQL did not answer, live pages leave it alone for so long."""
+PROBE, PROBE_SECONDS = Secret("is-anybody-there"), 2.0
+"""A token that nobody holds: looking it up is the smallest question there is."""
+MAX_SEEN = 10_000
 
 T = TypeVar("T")
 
@@ -52,7 +57,8 @@ class Desk:
     clock: Clock
     renderer: Renderer
     streams: Streams = field(default_factory=Streams)
-    _down_ms: int = 0
+    _down: bool = False
+    _seen: OrderedDict[bytes, Actor] = field(default_factory=OrderedDict)
     _asked_ms: int = 0
     _with_whom: dict[str, str] = field(default_factory=dict)
 
@@ -72,21 +78,48 @@ class Desk:
         """Write to the audit chain what no announcement tells."""
         await self.access.audit(actor.name, action, subject, detail)
 
-    async def or_else(self, question: Awaitable[T], instead: T) -> T:
+    async def watch_database(self) -> None:
+        """Ask PostgreSQL for something small every other second, for ever, so that pages need not wait for it while it is away."""
+        while True:
+            try:
+                await self.access.session(PROBE)
+                self._down = False
+            except UnavailableError:
+                self._down = True
+            await asyncio.sleep(PROBE_SECONDS)
+
+    async def session(self, token: Secret) -> Actor | None:
+        """Who holds a session. While PostgreSQL is down, whoever was seen before stays, and without a delay."""
+        digest = hashlib.sha256(token.open().encode()).digest()
+        if self._down and digest in self._seen:
+            return self._seen[digest]
+        actor = await self.access.session(token)
+        self._seen.pop(digest, None)
+        if actor is not None:
+            self._seen[digest] = actor
+            while len(self._seen) > MAX_SEEN:
+                self._seen.popitem(last=False)
+        return actor
+
+    def forget_sessions(self) -> None:
+        """Somebody signed out or was shut out: nobody stays by memory alone."""
+        self._seen.clear()
+
+    async def or_else(self, question: Coroutine[Any, Any, T], instead: T) -> T:
         """The answer, or `instead` while PostgreSQL is down."""
-        try:
-            answer = await question
-        except UnavailableError:
-            self._down_ms = self.clock()
+        if self._down:
+            question.close()
             return instead
-        self._down_ms = 0
-        return answer
+        try:
+            return await question
+        except UnavailableError:
+            self._down = True
+            return instead
 
     async def acknowledged(self) -> Mapping[str, str]:
         """Who looks after which running alert. While PostgreSQL is down: as last known."""
         now = self.clock()
-        pause = AWAY_MS if self._down_ms else ASK_AGAIN_MS
-        if now - self._asked_ms >= pause:
+        if now - self._asked_ms >= ASK_AGAIN_MS:
             self._asked_ms = now
             found = await self.or_else(self.detection.alerts(AlertFilter(running=True), limit=500), None)
             if found is not None:
@@ -121,4 +154,4 @@ class Desk:
     @property
     def outage(self) -> str:
         """The sentence for the top of the page while PostgreSQL is down; empty otherwise."""
-        return OUTAGE if self._down_ms else ""
+        return OUTAGE if self._down else ""

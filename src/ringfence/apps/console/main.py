@@ -41,7 +41,7 @@ async def run(role: Role) -> None:
             clock=role.clock,
             renderer=Renderer(zone=Zone(settings.operator.time_zone), clock=role.clock),
         )
-        following = [group.create_task(board.follow(role.bus)), group.create_task(history.follow(role.bus))]
+        following = [group.create_task(work) for work in (board.follow(role.bus), history.follow(role.bus), desk.watch_database())]
         async with asyncio.timeout(BOARD_SECONDS):
             await board.ready()
         await serve_http(build_app(desk), settings.console, name="console", ready=role.ready)

@@ -42,7 +42,7 @@ async def visit_of(request: Request) -> Visit:
     """Who is asking. A session cookie that is unknown or over counts as none."""
     token = request.cookies.get(SESSION_COOKIE, "")
     if token and len(token) <= MAX_COOKIE_CHARACTERS:
-        actor = await request.app.state.desk.access.session(Secret(token))
+        actor = await request.app.state.desk.session(Secret(token))
         if actor is not None:
             return Visit(actor=actor, form_token=_form_token(token))
     browser = request.cookies.get(VISIT_COOKIE, "")

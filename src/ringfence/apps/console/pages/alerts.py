@@ -20,7 +20,7 @@ from ringfence.apps.console.live import stream
 from ringfence.apps.console.places import desk_of, said
 from ringfence.apps.console.routing import Acting, Pages, Visiting
 from ringfence.apps.console.templating import may_of
-from ringfence.base.errors import NotFoundError, UnavailableError
+from ringfence.base.errors import NotFoundError
 from ringfence.detection.service import AlertFilter, AlertRecord, Feedback, cursor_of
 from ringfence.views.board import LiveAlert
 
@@ -144,15 +144,11 @@ async def _find(desk: Desk, alert_id: str) -> AlertRecord | LiveAlert:
     """The stored alert; while the worker has not copied it yet, or PostgreSQL is down, the live one."""
     live = desk.board.alerts.get(alert_id)
     try:
-        return await desk.detection.alert(alert_id)
+        return await (desk.or_else(desk.detection.alert(alert_id), live) if live else desk.detection.alert(alert_id))
     except NotFoundError:
         if live is None:
             raise
         return live
-    except UnavailableError:
-        if live is None:
-            raise
-        return await desk.or_else(desk.detection.alert(alert_id), live)
 
 
 async def _list(desk: Desk, wanted: _Filter) -> dict[str, Any]:

@@ -55,6 +55,7 @@ async def show_user(request: Request, actor: Acting, name: str) -> Response:
 async def set_roles(request: Request, actor: Acting, name: str) -> Response:
     """Exactly the ticked roles."""
     await desk_of(request).access.set_roles(actor, name, _roles((await read_form(request, _Roles)).role))
+    desk_of(request).forget_sessions()
     return said("/users", "roles")
 
 
@@ -75,6 +76,7 @@ async def remove_totp(request: Request, actor: Acting, name: str) -> Response:
 async def disable_user(request: Request, actor: Acting, name: str) -> Response:
     """Shut somebody out now."""
     await desk_of(request).access.set_disabled(actor, name, disabled=True)
+    desk_of(request).forget_sessions()
     return said("/users", "disabled")
 
 

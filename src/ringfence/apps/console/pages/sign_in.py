@@ -69,6 +69,7 @@ async def sign_in(request: Request) -> Response:
 async def sign_out(request: Request) -> Response:
     """End this browser's session."""
     await desk_of(request).access.sign_out(Secret(request.cookies.get(SESSION_COOKIE, "")))
+    desk_of(request).forget_sessions()
     response = RedirectResponse("/login", status_code=303)
     end_session(response)
     return response
