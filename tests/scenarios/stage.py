@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -28,7 +28,6 @@ from ringfence.enforcement.commands import Command, Done
 from ringfence.enforcement.model import Block
 from ringfence.runtime.bus import Bus, Message
 from ringfence.runtime.keys import read_key
-from ringfence.runtime.settings import RoleName
 from ringfence.runtime.status import Status, status_subject
 from ringfence.simulators import load
 from ringfence.simulators.answerer import Answerer
@@ -43,6 +42,15 @@ PASSWORD = "pw"
 SIERRA_LEONE = "+23278"
 ACCOUNTS = 600
 T = TypeVar("T")
+
+
+Bend = Callable[[bytes], Iterable[tuple[float, bytes]]]
+"""A datagram on its way -> what arrives, each after some seconds."""
+
+
+def straight(datagram: bytes) -> Iterable[tuple[float, bytes]]:
+    """As it is, at once."""
+    return ((0.0, datagram),)
 
 
 async def eventually(look: Callable[[], Awaitable[T]], what: str, *, seconds: float = PATIENCE_SECONDS) -> T:
@@ -91,10 +99,49 @@ class Traffic:
         return await asyncio.to_thread(self._running.finish)
 
 
+class Tap(asyncio.DatagramProtocol):
+    """The wire between Kamailio and ingest: what goes through is kept, and `bend` may change it on its way."""
+
+    def __init__(self, ingest: tuple[str, int]) -> None:
+        self._ingest = ingest
+        self._transport: asyncio.DatagramTransport
+        self.port = 0
+        self.passed: list[bytes] = []
+        self.bend: Bend = straight
+
+    @classmethod
+    async def open(cls, ingest: tuple[str, int]) -> Self:
+        """Bind a free port."""
+        loop = asyncio.get_running_loop()
+        transport, tap = await loop.create_datagram_endpoint(lambda: cls(ingest), local_addr=("127.0.0.1", 0))
+        tap._transport = transport
+        tap.port = transport.get_extra_info("sockname")[1]
+        return tap
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._transport.close()
+
+    def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
+        """Pass on what `bend` makes of it."""
+        self.passed.append(data)
+        for seconds, datagram in self.bend(data):
+            if seconds:
+                asyncio.get_running_loop().call_later(seconds, self.send, datagram)
+            else:
+                self.send(datagram)
+
+    def send(self, datagram: bytes) -> None:
+        """Send to ingest from where Kamailio's HEP comes from."""
+        self._transport.sendto(datagram, self._ingest)
+
+
 class Stage:
     """Made by `open_stage`. `run` plays a coroutine on the stage's own loop."""
 
-    def __init__(self, runner: asyncio.Runner, folder: Path, product: Product, kamailio: RunningKamailio, gateway: Answerer) -> None:
+    def __init__(
+        self, runner: asyncio.Runner, folder: Path, product: Product, kamailio: RunningKamailio, gateway: Answerer, tap: Tap | None
+    ) -> None:
         self._runner = runner
         self._names = iter([f"4930{7_000_000 + number}" for number in range(100, ACCOUNTS)])
         self._lines: dict[str, CallerLine] = {}
@@ -104,7 +151,14 @@ class Stage:
         self.product = product
         self.kamailio = kamailio
         self.gateway = gateway
+        self._tap = tap
         self.bus: Bus
+
+    @property
+    def tap(self) -> Tap:
+        """The wire from Kamailio to ingest, of a stage that was opened with one."""
+        assert self._tap is not None
+        return self._tap
 
     def run(self, play: Coroutine[Any, Any, T]) -> T:
         """Play on the stage's loop."""
@@ -283,47 +337,39 @@ class Stage:
 
 
 @contextlib.contextmanager
-def open_stage(
-    *,
-    mode: str = "act",
-    roles: tuple[RoleName, ...] = BLOCKING_ROLES,
-    rewrite: Callable[[Product, asyncio.Runner], str] | None = None,
-) -> Iterator[Stage]:
+def open_stage(*, mode: str = "act", tapped: bool = False) -> Iterator[Stage]:
     """Start product and Kamailio, wait until the connector has filled the edge, and stop everything in the end.
 
-    `rewrite` may give other settings for Kamailio than the product wrote, such as another address for its HEP.
+    With `tapped`, Kamailio's HEP goes through `stage.tap`.
     """
     with rehearsal_folder() as folder, asyncio.Runner() as runner:
         stack = contextlib.AsyncExitStack()
         try:
-            stage = runner.run(_begin(runner, stack, folder, mode=mode, roles=roles, rewrite=rewrite))
-            yield stage
+            yield runner.run(_begin(runner, stack, folder, mode=mode, tapped=tapped))
         finally:
             runner.run(stack.aclose())
 
 
-async def _begin(
-    runner: asyncio.Runner,
-    stack: contextlib.AsyncExitStack,
-    folder: Path,
-    *,
-    mode: str,
-    roles: tuple[RoleName, ...],
-    rewrite: Callable[[Product, asyncio.Runner], str] | None,
-) -> Stage:
-    product = await stack.enter_async_context(running_product(folder / "product", mode=mode, roles=roles))
+async def _begin(runner: asyncio.Runner, stack: contextlib.AsyncExitStack, folder: Path, *, mode: str, tapped: bool) -> Stage:
+    product = await stack.enter_async_context(running_product(folder / "product", mode=mode))
     gateway = await stack.enter_async_context(await Answerer.open())
+    tap, settings = None, product.edge_settings
+    if tapped:
+        tap = await Tap.open(("127.0.0.1", product.ports.hep))
+        stack.callback(tap.close)
+        settings = settings.replace(f"127.0.0.1:{product.ports.hep}", f"127.0.0.1:{tap.port}")
+        assert settings != product.edge_settings
     kamailio = start_kamailio(
         folder / "kamailio",
         sip_port=product.ports.sip,
-        settings=rewrite(product, runner) if rewrite is not None else product.edge_settings,
+        settings=settings,
         accounts={f"4930{7_000_000 + number}": PASSWORD for number in range(ACCOUNTS)},
         gateway=gateway.address,
         authentication=Authentication.OWN,
     )
     # Killed, because its orderly end takes seconds and nothing here is about it.
-    stack.callback(lambda: kamailio.kill())
-    stage = Stage(runner, folder, product, kamailio, gateway)
+    stack.callback(kamailio.kill)
+    stage = Stage(runner, folder, product, kamailio, gateway, tap)
     stage.bus = await product.bus()
     stack.push_async_callback(stage.close)
     await eventually(lambda: filled(stage), "the connector has filled the edge")
