@@ -156,9 +156,9 @@ class Wire:
         """The second has passed."""
         await self._bus.publish("log.account.0", at_ms.to_bytes(8), {"Rf-Kind": "tick"})
 
-    async def beat(self, attempts_per_second: float) -> None:
+    async def beat(self, calls_per_second: float) -> None:
         """The heartbeat of ingest."""
-        status = Status(role="ingest", instance="i-test", at_ms=system_clock(), figures={"attempts_per_second": attempts_per_second})
+        status = Status(role="ingest", instance="i-test", at_ms=system_clock(), figures={"calls_per_second": calls_per_second})
         await self._bus.announce(status_subject("ingest"), msgspec.json.encode(status))
 
     def call(

@@ -225,7 +225,7 @@ class Board:
 
     async def _sample(self) -> None:
         while True:
-            calls = self.figure("ingest", "attempts_per_second") or 0.0
+            calls = self.figure("ingest", "calls_per_second") or 0.0
             self.samples.append(Sample(at_ms=self.clock(), calls_per_second=calls, risk_micro=self.risk_micro()))
             await asyncio.sleep(1.0)
 

@@ -31,7 +31,7 @@ async def show_overview(desk: AtDesk) -> OverviewSaid:
         edges=len(board.edges),
         edges_agreeing=sum(report.agrees and report.reachable for report in board.edges.values()),
         breakers_open=sorted(breaker.kind for breaker in board.breakers.values() if breaker.is_open),
-        calls_per_second=board.figure("ingest", "attempts_per_second"),
+        calls_per_second=board.figure("ingest", "calls_per_second"),
         parts=[
             PartSaid(role=each.role, instance=each.instance, healthy=each.healthy, message=each.message, figures=each.figures)
             for each in alive

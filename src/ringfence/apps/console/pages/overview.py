@@ -114,7 +114,7 @@ def _figures(desk: Desk, with_whom: Mapping[str, str]) -> Figures:
         critical=len(critical),
         warning=sum(alert.severity == "warning" for alert in running),
         unacknowledged=None if desk.outage else sum(alert.alert_id not in with_whom for alert in critical),
-        calls=board.figure("ingest", "attempts_per_second"),
+        calls=board.figure("ingest", "calls_per_second"),
         calls_spark=pictures.spark([sample.calls_per_second for sample in samples], unit="calls a second"),
         blocks=len(blocks),
         blocks_note=f"{automatic:,} automatic, {len(blocks) - automatic:,} by people",
