@@ -1,0 +1,199 @@
+"""Episodes, ids, suspicions and sentences; and that a backtest says what the live form says."""
+
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+
+from ringfence.base.ids import keyed_hash
+from ringfence.detection.agent import built_in_rules
+from ringfence.detection.alerts import AlertBook, Output
+from ringfence.detection.backtest import backtest
+from ringfence.detection.engine import Engine
+from ringfence.detection.layout import HOUR, MINUTE
+from ringfence.detection.model import Alert, decode_alert, encode_alert
+from ringfence.detection.rules import read_rules
+from ringfence.telephony.columns import MAX_ROWS, batch_of
+from ringfence.telephony.model import AccountRow, Flag, Kind, country_code
+from ringfence.telephony.suspicion import Measure, Mode
+
+NOON = 1_790_071_200_000
+NIGHT = NOON + 11 * HOUR
+RULES = read_rules(built_in_rules())
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def whole(number: int, start: int, *, seconds: int = 300, account: str = "anna", level: int = 4, flags: int = 0) -> AccountRow:
+    return AccountRow(
+        kind=Kind.CALL,
+        at_ms=start,
+        received_ms=start,
+        account=account,
+        account_key=keyed_hash(b"k", account),
+        call_id=f"{account}-{number}",
+        call_key=keyed_hash(b"k", account, str(number)),
+        callee=f"+2322255{number:04d}",
+        range_key=7,
+        number_tail=number % 1_000,
+        country=country_code("SL"),
+        destination_class=level,
+        rate=700_000,
+        flags=flags,
+        started_ms=start,
+        answered_ms=start + 4_000 if seconds else 0,
+        ended_ms=start + 4_000 + seconds * 1_000,
+    )
+
+
+def rows_of(calls: Sequence[AccountRow]) -> list[AccountRow]:
+    """What the wire shows of these calls."""
+    rows = []
+    for call in calls:
+        said = {"answered_ms": 0, "ended_ms": 0}
+        rows.append(msgspec.structs.replace(call, kind=Kind.ATTEMPT, at_ms=call.started_ms, **said))
+        if call.answered_ms:
+            rows.append(msgspec.structs.replace(call, kind=Kind.ANSWER, at_ms=call.answered_ms, ended_ms=0))
+        rows.append(msgspec.structs.replace(call, kind=Kind.END, at_ms=call.ended_ms))
+    return sorted(rows, key=lambda row: (row.at_ms, row.kind))
+
+
+class Live:
+    """An engine and a book that take one row a message, with a tick every second between."""
+
+    def __init__(self, mode: Mode = "propose") -> None:
+        self.engine = Engine(RULES)
+        self.book = AlertBook(mode=mode)
+        self.rows: dict[int, AccountRow] = {}
+        self.alerts: list[Alert] = []
+        self.output = Output()
+
+    def resolve(self, row_ref: int) -> AccountRow | None:
+        return self.rows.get(row_ref)
+
+    def feed(self, rows: Sequence[AccountRow], until_ms: int = 0) -> "Live":
+        for row in rows:
+            self.tick(row.at_ms - 1)
+            sequence = len(self.rows) + 1
+            self.rows[sequence * MAX_ROWS] = row
+            self._apply(self.engine.feed(batch_of([row]), sequence))
+        self.tick(until_ms)
+        return self
+
+    def tick(self, at_ms: int) -> None:
+        now = self.engine.now_ms
+        if now and at_ms > now:
+            for second in range(now // 1_000 + 1, min(at_ms, now + 2 * HOUR) // 1_000 + 1):
+                self._apply(self.engine.tick(second * 1_000))
+                self.output.alerts += self.book.tick(self.engine.now_ms)
+            self._apply(self.engine.tick(at_ms))
+            self.output.alerts += self.book.tick(self.engine.now_ms)
+
+    def _apply(self, crossings: list) -> None:  # type: ignore[type-arg]
+        output = self.book.apply(crossings, self.engine.rules, BERLIN, (), self)
+        self.output.alerts += output.alerts
+        self.output.suspicions += output.suspicions
+
+
+def fraud(count: int = 8, start: int = NOON, *, seconds: int = 300, flags: int = 0) -> list[AccountRow]:
+    return [whole(number, start + number * 20_000, seconds=seconds, flags=flags) for number in range(count)]
+
+
+def test_an_episode_opens_rises_and_closes_one_window_after_its_last_crossing() -> None:
+    live = Live().feed(rows_of(fraud(6)), until_ms=NOON + 3 * HOUR)
+    mine = [alert for alert in live.output.alerts if alert.rule == "D06"]
+    assert [(alert.state, alert.severity, alert.step) for alert in mine] == [
+        ("open", "warning", 1),
+        ("update", "critical", 2),
+        ("update", "critical", 3),
+        ("close", "critical", 4),
+    ]
+    assert len({alert.alert_id for alert in mine}) == 1
+    assert mine[-1].at_ms == mine[-2].at_ms + 5 * MINUTE
+    assert mine[0].evidence.calls == ("anna-0", "anna-1")
+    assert mine[0].evidence.thresholds == {"unit": "calls", "warn": 2, "act": 3, "off_hours": False, "new_account": False}
+
+
+def test_a_suspicion_follows_each_crossing_of_act_with_the_smallest_measure_first() -> None:
+    live = Live(mode="act").feed(rows_of(fraud(8)))
+    by_rule = {suspicion.rule: suspicion for suspicion in live.output.suspicions}
+    assert by_rule["D07"].measures == (Measure(scope="class", value="anna", destination_class=4),)
+    assert by_rule["D14"].measures == (
+        Measure(scope="range", value="2322255000"[:8]),
+        Measure(scope="class", value="anna", destination_class=3),
+    )
+    assert "D08" not in by_rule
+    ids = [suspicion.suspicion_id for suspicion in live.output.suspicions]
+    assert len(set(ids)) == len(ids)
+    assert all(suspicion.suspicion_id == f"{suspicion.alert_id}.{suspicion.level}" for suspicion in live.output.suspicions)
+    assert {suspicion.mode for suspicion in live.output.suspicions} == {"act"}
+
+
+def test_observing_rules_and_strangers_cause_no_suspicion_but_alerts() -> None:
+    assert not Live(mode="observe").feed(rows_of(fraud())).output.suspicions
+    live = Live(mode="act").feed(rows_of(fraud(flags=Flag.UNKEYED)))
+    assert live.output.alerts
+    assert not live.output.suspicions
+    assert all("without a key" in alert.reason and not alert.evidence.observed["proven"] for alert in live.output.alerts)
+
+
+def test_the_reason_is_a_sentence_for_a_tired_person() -> None:
+    live = Live().feed(rows_of([whole(number, NIGHT + number * 40_000, level=3) for number in range(3)]))
+    reasons = {alert.rule: alert.reason for alert in live.output.alerts if alert.state == "open"}
+    assert reasons["D09"] == ("2 calls to Sierra Leone in 40 seconds (limit 2, halved at night); EUR 0.42 so far, about EUR 0.70 a minute")
+    assert reasons["D01"].startswith("1 call to Sierra Leone for EUR ")
+    assert "(limit EUR 1.50, halved at night)" in reasons["D01"]
+
+
+def test_a_book_goes_on_after_a_restart_and_a_call_that_opens_twice_keeps_its_id_and_its_steps() -> None:
+    live = Live().feed(rows_of([whole(1, NOON, seconds=6 * 3600)])[:2], until_ms=NOON + HOUR)
+    first = [alert for alert in live.output.alerts if alert.rule == "D07"]
+    assert [(alert.state, alert.step) for alert in first] == [("open", 1), ("close", 2)]
+    state = live.book.state()
+    live.book = AlertBook.restore(msgspec.json.decode(msgspec.json.encode(state)))
+    assert live.book.state() == state
+    second = whole(2, NOON + HOUR, seconds=60)
+    # The long call goes on; a new one comes and ends, then another: both open D07 anew, under ids of their own.
+    live.feed(rows_of([second, whole(3, NOON + 2 * HOUR, seconds=60)]))
+    ids = [alert.alert_id for alert in live.output.alerts if alert.rule == "D07" and alert.state == "open"]
+    assert len(set(ids)) == len(ids)
+    steps = [(alert.alert_id, alert.step) for alert in live.output.alerts]
+    assert len(set(steps)) == len(steps)
+
+
+@pytest.mark.parametrize("seconds", [0, 30, 900])
+def test_a_backtest_names_the_alerts_of_the_live_form(seconds: int) -> None:
+    calls = fraud(12, NOON + 9 * HOUR + 57 * MINUTE, seconds=seconds)
+    calls += [whole(number, NOON + number * 600_000, account="bert", level=2) for number in range(40)]
+    calls.sort(key=lambda call: call.started_ms)
+    live = Live().feed(rows_of(calls), until_ms=NOON + 40 * HOUR)
+    result = backtest(calls, rules=RULES, time_zone="Europe/Berlin")
+    live_steps = sorted(
+        (alert.alert_id, alert.step, alert.state, alert.at, alert.reason) for alert in live.output.alerts if alert.state != "close"
+    )
+    assert live_steps == sorted(
+        (alert.alert_id, alert.step, alert.state, alert.at, alert.reason) for alert in result.alerts if alert.state != "close"
+    )
+    assert live_steps
+    assert [s.suspicion_id for s in result.suspicions] == [s.suspicion_id for s in live.output.suspicions]
+
+
+def test_figures_of_a_backtest() -> None:
+    result = backtest(fraud(10), rules=RULES, time_zone="Europe/Berlin", reaction_ms=60_000)
+    assert result.cost_micro == 10 * 5 * 700_000
+    by_rule = {figures.rule: figures for figures in result.rules}
+    assert by_rule["D07"].accounts == 1
+    assert by_rule["D07"].cost_seen_micro == result.cost_micro
+    # The first call opens it; those that began more than a minute later would have been refused.
+    assert by_rule["D07"].cost_after_micro == 6 * 5 * 700_000
+    assert result.total is not None
+    assert result.total.cost_after_micro == 6 * 5 * 700_000
+    assert backtest([], rules=RULES, time_zone="UTC").alerts == []
+
+
+def test_an_alert_is_one_line_of_json_and_comes_back() -> None:
+    for alert in Live().feed(rows_of(fraud(4))).output.alerts:
+        line = encode_alert(alert)
+        assert b"\n" not in line
+        assert decode_alert(line) == alert
+        assert b'"prefix"' not in line
