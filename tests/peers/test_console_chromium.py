@@ -24,7 +24,17 @@ SWITCHES = (
     "--disable-component-update",
     "--disable-sync",
 )
-PAGES: tuple[str, ...] = ("/", "/alerts", "/alerts?state=all", "/blocks", "/blocks?state=all", "/blocks/new", "/proposals", "/exemptions", "/edges")
+PAGES: tuple[str, ...] = (
+    "/",
+    "/alerts",
+    "/alerts?state=all",
+    "/blocks",
+    "/blocks?state=all",
+    "/blocks/new",
+    "/proposals",
+    "/exemptions",
+    "/edges",
+)
 PAGES += ("/accounts", "/accounts?text=K-020417", f"/accounts/{saturday.STOLEN}", "/calls", "/audit", "/me", "/more")
 LATE = "493090182033"
 
