@@ -39,7 +39,7 @@ from ringfence.telephony.rates import read_deck
 KEY = b"backtest"
 """Keys of this run alone: ids of alerts do not depend on them."""
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

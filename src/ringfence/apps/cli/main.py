@@ -27,6 +27,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "network": ("ringfence.apps.cli.network", "The operator's own address ranges."),
     "rate": ("ringfence.apps.cli.rate", "Versions of the rate deck."),
     "rule": ("ringfence.apps.cli.rule", "Versions of the rules."),
+    "backtest": ("ringfence.apps.cli.backtest", "What rules would have found in past calls."),
+    "rebuild": ("ringfence.apps.cli.rebuild", "Judge the archived log again and compare."),
     "drill": ("ringfence.apps.cli.drill", "Rehearse an incident on a product of its own."),
     "bench": ("ringfence.apps.cli.bench", "Measure this machine and print one JSON object."),
 }

@@ -22,7 +22,7 @@ from ringfence.telephony.columns import RowBatch, split_ref
 from ringfence.telephony.control import decode_control
 from ringfence.telephony.model import AccountRow
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 class _Batches:

@@ -1,0 +1,89 @@
+"""What the pages tell people to type exists: commands with their options, settings and rules in TOML, files named by their path."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ringfence.apps.bench.main import BENCHES
+from ringfence.apps.cli.main import COMMANDS
+from ringfence.detection.rules import read_rules
+from ringfence.runtime.settings import Settings
+from tools.docs.commands import Command, commands
+
+ROOT = Path(__file__).resolve().parents[2]
+WRITTEN = {"commands.md", "settings.md"}
+PAGES = sorted(
+    [*(file for file in (ROOT / "docs").rglob("*.md") if file.name not in WRITTEN), *ROOT.glob("*.md"), *ROOT.glob("deploy/*/*.md")]
+)
+
+# `ringfence alert list --json > file` in a block or in backticks, up to what the shell or the sentence takes.
+TYPED = re.compile(r"(?:^ {4,}|`)(?:[A-Z_]+=\S+ )?(?:\S*/)?ringfence ((?:[a-z]+\b|--version)[^`|>&#\n]*)", re.MULTILINE)
+TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MADE = re.compile(r"`((?:src|tests|tools|deploy|docs)/[A-Za-z0-9_./-]+\.[a-z]+)`")
+ANNOUNCED: set[str] = set()
+"""Commands that pages describe before they exist; empty, or the name goes with the commit that adds the command."""
+
+
+def known() -> dict[str, Command]:
+    return {command.name: command for command in commands()}
+
+
+def faults(typed: str, found: dict[str, Command]) -> list[str]:
+    """What is wrong with a command as typed, without `ringfence`."""
+    words = typed.split()
+    if words[0] == "--version" or words[0] in ANNOUNCED:
+        return []
+    if words[0] not in COMMANDS:
+        return [f"there is no command {words[0]}"]
+    verbs = {name.split(" ")[1] for name in found if name.startswith(f"{words[0]} ")}
+    if verbs and len(words) == 1:
+        return []
+    name = " ".join(words[:2]) if verbs else words[0]
+    if name not in found:
+        return [f"there is no command {name}"]
+    if name == "bench":
+        return [] if len(words) < 2 or words[1] in {*BENCHES, "NAME"} else [f"there is no bench {words[1]}"]
+    options = {option for one in found[name].parameters for option in one.names.split(", ")} | {"--help"}
+    given = re.findall(r"(?<=\s)(--[a-z][a-z-]*)", typed)
+    return [f"{name} has no option {option}" for option in given if option not in options]
+
+
+def test_commands_in_the_pages_exist_with_their_options() -> None:
+    found = known()
+    typed = [(file, text) for file in PAGES for text in TYPED.findall(file.read_text("utf-8"))]
+    assert len(typed) > 60
+    wrong = {f"{file.relative_to(ROOT)}: ringfence {text.strip()}": bad for file, text in typed if (bad := faults(text, found))}
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("typed", ["alerts", "alert lst", "alert list --stat open", "bench everything", "up --folder x"])
+def test_the_inspection_sees_a_wrong_command(typed: str) -> None:
+    assert faults(typed, known())
+
+
+def test_commands_are_found_in_blocks_and_sentences() -> None:
+    text = "    ringfence up --roles policy\n\nand `ringfence check`, but no ringfence here\n    A_B=rf_... ringfence edge list | head\n    .venv/bin/ringfence up\n"
+    assert [found.strip() for found in TYPED.findall(text)] == ["up --roles policy", "check", "edge list", "up"]
+
+
+def test_announced_commands_are_still_missing() -> None:
+    assert {name for name in ANNOUNCED if name in COMMANDS} == set(), "it exists now: take its name from ANNOUNCED"
+
+
+def test_toml_in_the_pages_is_accepted() -> None:
+    blocks = [(file, text) for file in PAGES for text in TOML.findall(file.read_text("utf-8"))]
+    assert len(blocks) > 5
+    for file, text in blocks:
+        content = tomllib.loads(text)
+        if "rules" in content:
+            assert read_rules(text).rules, file.name
+        else:
+            Settings(**{"data_dir": Path("/nowhere"), **content})
+
+
+def test_files_that_pages_name_exist() -> None:
+    named = [(file, path) for file in PAGES for path in MADE.findall(file.read_text("utf-8"))]
+    assert len(named) > 10
+    assert [f"{file.name}: {path}" for file, path in named if not (ROOT / path).exists()] == []
