@@ -49,8 +49,6 @@ _lost = counter("ringfence_ingest_datagrams_lost_total", "Datagrams lost before 
 _rows = counter("ringfence_ingest_rows_total", "Rows made, by kind.", ("kind",))
 _open_calls = gauge("ringfence_ingest_open_calls", "Calls that are followed.")
 
-_KINDS = {int(kind): kind.name.lower() for kind in Kind}
-
 
 class Ingest:
     """The parts of the role and what passes between them."""
@@ -65,7 +63,8 @@ class Ingest:
         self._tcp = TcpServer(known=self.pipeline.directory.known, take=self._take_packet, refuse=self._refuse, clock=role.clock)
         self._sources = [source_of(entry, settings) for entry in settings.ingest.call_records]
         self._counted: dict[str, float] = {}
-        self._calls = 0
+        self._made = [0] * (max(Kind) + 1)
+        """Rows by kind."""
         self._records: int = 0
 
     async def run(self) -> None:
@@ -127,13 +126,13 @@ class Ingest:
             pass
 
     def _read_portion(self, receiver: UdpReceiver) -> int:
-        portion = receiver.portion()
-        receive = self.pipeline.receive
-        for payload, peer_ip, received_ms in portion:
+        datagrams, received_ms = receiver.portion()
+        receive, give = self.pipeline.receive, self._give
+        for payload, peer_ip in datagrams:
             rows = receive(payload, peer_ip, received_ms)
             if rows:
-                self._give(rows)
-        return len(portion)
+                give(rows)
+        return len(datagrams)
 
     async def _timeouts(self) -> None:
         while True:
@@ -203,10 +202,14 @@ class Ingest:
         self.pipeline.refused[reason] += 1
 
     def _give(self, rows: Sequence[AccountRow]) -> None:
+        made = self._made
         for row in rows:
-            _rows.labels(kind=_KINDS[row.kind]).inc()
-            self._calls += row.kind in (Kind.ATTEMPT, Kind.CALL)
+            made[row.kind] += 1
         self.publisher.add(rows)
+
+    @property
+    def _calls(self) -> int:
+        return self._made[Kind.ATTEMPT] + self._made[Kind.CALL]
 
     async def _beat(self) -> None:
         """Figures of the heartbeat and the metrics, once a second."""
@@ -250,6 +253,8 @@ class Ingest:
         _messages.inc(self._grown("messages", self.pipeline.messages))
         _lost.labels(place="kernel").inc(self._grown("kernel", self._receiver.lost))
         _lost.labels(place="ring").inc(self._grown("ring", self._receiver.ring_full))
+        for kind in Kind:
+            _rows.labels(kind=kind.name.lower()).inc(self._grown(f"rows.{kind}", self._made[kind]))
         for reason, count in self.pipeline.refused.items():
             _refused.labels(reason=reason).inc(self._grown(f"refused.{reason}", count))
         _open_calls.set(self.pipeline.open_calls)

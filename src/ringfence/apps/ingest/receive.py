@@ -1,45 +1,45 @@
 """Sockets of the ingest role: a thread that empties the UDP socket into a ring, and a TCP server for HEP streams.
 
 One Kamailio sends everything from one port, so one socket gets it all and must never wait for Python's other work: the thread only moves
-bytes, and the event loop reads them in portions. What the kernel dropped (SO_RXQ_OVFL), what the ring could not hold and what was refused
-at the door is counted. It decodes nothing and decides nothing about a datagram.
+bytes, as many datagrams a time as are waiting, and the event loop reads them in portions. What the kernel dropped, what the ring could not
+hold and what was refused at the door is counted. It decodes nothing and decides nothing about a datagram.
 """
 
 import asyncio
 import contextlib
 import socket
-import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from ringfence.apps.ingest.datagrams import MANY, SO_RXQ_OVFL, Received, reader_of
 from ringfence.base.clock import Clock
 from ringfence.base.errors import OperatorError, PeerError
 from ringfence.protocols.hep import HepConnection, HepPacket
 
 RING_DATAGRAMS = 131_072
 """Datagrams between socket and reader; at 20,000 a second more than six seconds. Beyond, the newest are dropped and counted."""
-PORTION = 256
-"""Datagrams that are moved or read in one go."""
-MAX_DATAGRAM_BYTES = 65_535
+GATHER_SECONDS = 0.002
+"""The thread lets datagrams gather this long after a call that found fewer than it can take: at 20,000 a second a wake-up brings fifty."""
 MAX_CONNECTIONS = 256
 CHUNK_BYTES = 65_536
 IDLE_SECONDS = 600.0
 """A TCP agent that says nothing for so long is cut off; it connects again."""
 
-_SO_RXQ_OVFL = getattr(socket, "SO_RXQ_OVFL", 40)
-_POLL_SECONDS = 0.2
 _RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
 
 
-class Datagram(NamedTuple):
-    """What the socket gave: bytes, the sender's address, Unix milliseconds of receipt."""
+class Portion(NamedTuple):
+    """What the socket gave at once, oldest first: payloads with their senders' addresses, and Unix milliseconds of receipt."""
 
-    payload: bytes
-    peer_ip: str
+    datagrams: Received
     received_ms: int
+
+
+NOTHING = Portion([], 0)
 
 
 def open_udp(host: str, port: int, *, buffer_bytes: int, required: bool) -> tuple[socket.socket, str]:
@@ -69,8 +69,7 @@ def open_udp(host: str, port: int, *, buffer_bytes: int, required: bool) -> tupl
             receiver.close()
             raise OperatorError(f"{warning[:-1]}, or lower ingest.receive_buffer_bytes.", reason="receive_buffer")
     with contextlib.suppress(OSError):
-        receiver.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
-    receiver.settimeout(_POLL_SECONDS)
+        receiver.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
     return receiver, warning
 
 
@@ -79,17 +78,22 @@ class UdpReceiver:
 
     def __init__(self, receiver: socket.socket, clock: Clock) -> None:
         self._socket = receiver
+        self._reader = reader_of(receiver)
         self._clock = clock
-        self._ring: deque[Datagram] = deque()
+        self._ring: deque[Portion] = deque()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="hep-udp", daemon=True)
         self._stopping = False
         self._told = False
+        self._taken = 0
         self.arrived = asyncio.Event()
         self.received = 0
-        self.lost = 0
-        """Datagrams that the kernel dropped because the buffer was full."""
         self.ring_full = 0
+
+    @property
+    def lost(self) -> int:
+        """Datagrams that the kernel dropped because the buffer was full."""
+        return self._reader.lost
 
     def start(self) -> None:
         """Start receiving."""
@@ -101,40 +105,48 @@ class UdpReceiver:
         self._thread.join()
         self._socket.close()
 
-    def portion(self) -> list[Datagram]:
-        """Up to `PORTION` datagrams, oldest first; empty when there is none."""
+    def portion(self) -> Portion:
+        """The oldest datagrams that wait; none when there are none."""
         ring = self._ring
-        taken = [ring.popleft() for _ in range(min(PORTION, len(ring)))]
-        if not taken:
-            self._told = False
-            self.arrived.clear()
-            # The thread may have put one in between the look and the clearing.
-            if ring:
-                self.arrived.set()
-        return taken
+        if ring:
+            portion = ring.popleft()
+            self._taken += len(portion.datagrams)
+            return portion
+        self._told = False
+        self.arrived.clear()
+        # The thread may have put one in between the look and the clearing.
+        if ring:
+            self.arrived.set()
+        return NOTHING
 
     def _run(self) -> None:
-        receiver, ring = self._socket, self._ring
+        reader = self._reader
         while not self._stopping:
             try:
-                payload, ancillary, _flags, address = receiver.recvmsg(MAX_DATAGRAM_BYTES, 64)
-            except (TimeoutError, InterruptedError, ConnectionError):
-                continue
+                datagrams = reader.read()
             except OSError:
                 return
-            for level, kind, content in ancillary:
-                if level == socket.SOL_SOCKET and kind == _SO_RXQ_OVFL and len(content) >= 4:
-                    self.lost = struct.unpack("=I", content[:4])[0]
-            self.received += 1
-            if len(ring) >= RING_DATAGRAMS:
-                self.ring_full += 1
+            if not datagrams:
                 continue
-            ring.append(Datagram(payload, address[0], self._clock()))
-            if not self._told:
-                self._told = True
-                # The loop may have ended while this thread was in the kernel.
-                with contextlib.suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(self.arrived.set)
+            self._put(datagrams)
+            if len(datagrams) < MANY:
+                # Each wake-up fights for the interpreter's lock, so a datagram alone is dear. Asleep, the kernel's buffer gathers them.
+                time.sleep(GATHER_SECONDS)
+
+    def _put(self, datagrams: Received) -> None:
+        # Each side counts for itself, so neither needs a lock: put minus taken is what waits.
+        room = RING_DATAGRAMS - (self.received - self.ring_full - self._taken)
+        self.received += len(datagrams)
+        if len(datagrams) > room:
+            self.ring_full += len(datagrams) - room
+            datagrams = datagrams[:room]
+        if datagrams:
+            self._ring.append(Portion(datagrams, self._clock()))
+        if not self._told:
+            self._told = True
+            # The loop may have ended while this thread was in the kernel.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self.arrived.set)
 
 
 class TcpServer:
