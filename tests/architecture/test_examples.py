@@ -6,13 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from ringfence.access.model import Permission
 from ringfence.apps.bench.main import BENCHES
 from ringfence.apps.cli.main import COMMANDS
 from ringfence.detection.rules import read_rules
 from ringfence.runtime.settings import Settings
+from tests.architecture.source import rooms
 from tools.docs.commands import Command, commands
+from tools.docs.metrics import declared
+from tools.docs.settings import setting_names
 
 ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = ROOT / "src" / "ringfence" / "migrations" / "schema.sql"
 WRITTEN = {"commands.md", "settings.md"}
 PAGES = sorted(
     [*(file for file in (ROOT / "docs").rglob("*.md") if file.name not in WRITTEN), *ROOT.glob("*.md"), *ROOT.glob("deploy/*/*.md")]
@@ -87,3 +92,44 @@ def test_files_that_pages_name_exist() -> None:
     named = [(file, path) for file in PAGES for path in MADE.findall(file.read_text("utf-8"))]
     assert len(named) > 10
     assert [f"{file.name}: {path}" for file, path in named if not (ROOT / path).exists()] == []
+
+
+METRIC = re.compile(r"\bringfence_[a-z]+_[a-z_]+[a-z]\b")
+DOTTED = re.compile(r"`([a-z]+(?:\.[a-z_]+)+)`")
+
+
+def test_metrics_that_pages_name_exist() -> None:
+    declared_names = {metric.name for metric in declared()}
+    named = {(file, name) for file in PAGES for name in METRIC.findall(file.read_text("utf-8"))}
+    assert len(named) > 10
+    assert [f"{file.name}: {name}" for file, name in sorted(named) if name not in declared_names] == []
+
+
+def is_known(name: str, settings: set[str]) -> bool:
+    """Whether a dotted name is a setting, a permission, a table, or something of a module of ours."""
+    if name in settings or name in {permission.value for permission in Permission}:
+        return True
+    if re.search(rf"^create (table|function) {re.escape(name)}\b", SCHEMA.read_text("utf-8"), re.MULTILINE):
+        return True
+    parts = name.removeprefix("ringfence.").split(".")
+    places = [ROOT / "src" / "ringfence", ROOT, ROOT / "src" / "ringfence" / "apps"]
+    for place in places:
+        path = place.joinpath(*parts)
+        if path.is_dir() or path.with_suffix(".py").exists():
+            return True
+        module = place.joinpath(*parts[:-1])
+        file = module.with_suffix(".py") if module.with_suffix(".py").exists() else module / "__init__.py"
+        if len(parts) > 1 and file.exists() and re.search(rf"\b{parts[-1]}\b", file.read_text("utf-8")):
+            return True
+    return False
+
+
+def test_dotted_names_of_pages_are_settings_permissions_or_code() -> None:
+    settings = setting_names()
+    assert "paging.escalate_minutes" in settings
+    first_words = {name.split(".")[0] for name in settings} | rooms() | {"ringfence", "tools", "apps"}
+    named = {(file, name) for file in PAGES for name in DOTTED.findall(file.read_text("utf-8")) if name.split(".")[0] in first_words}
+    files = (".md", ".py", ".sql", ".toml", ".cfg")
+    unknown = [f"{file.name}: {name}" for file, name in sorted(named) if not name.endswith(files) and not is_known(name, settings)]
+    assert len(named) > 20
+    assert unknown == []

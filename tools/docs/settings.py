@@ -65,6 +65,16 @@ def _sections(section: type[BaseModel], path: tuple[str, ...], *, many: bool = F
         yield from _sections(below, inner_path, many=inner_many)
 
 
+def setting_names(section: type[BaseModel] = settings.Settings, path: tuple[str, ...] = ()) -> set[str]:
+    """Every key as a person writes it: `nats_port`, `paging.escalate_minutes`, `ingest.agents.key_file`."""
+    hints = get_type_hints(section, include_extras=True)
+    names = {".".join((*path, name)) for name in section.model_fields}
+    for name in section.model_fields:
+        if (below := _section_of(hints[name])) is not None:
+            names |= setting_names(below, (*path, name))
+    return names
+
+
 def sentences() -> dict[tuple[str, str], str]:
     """The sentence below each field, by class and field."""
     found = {}
