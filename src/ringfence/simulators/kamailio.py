@@ -219,6 +219,9 @@ def write_configuration(
     if own:
         passwords = _OWN_PASSWORDS.format(folder=folder)
         text = text.replace(_STOCK_CHECK, _OWN_CHECK).replace(_MARK_INCLUDES, f"{passwords}\n{_MARK_INCLUDES}")
+    if authentication is Authentication.ONE:
+        text = text.replace(_STOCK_CHECK, _one_check(accounts))
+        accounts = {}
     if include is not None:
         text = _pasted(text, folder, include, options, gateway)
     local = ["#!define WITH_PSTN", *(f"#!define {option}" for option in options)]
