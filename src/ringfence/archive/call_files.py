@@ -43,6 +43,22 @@ _PARQUET_ROWS = 65_536
 Record = TypeVar("Record")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFormat(Generic[Record]):
+    """What the rows of a file are: its columns, how a row becomes a record, and the time by which records are sorted."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    parse: Callable[[Mapping[str, object]], Record]
+    time_of: Callable[[Record], int]
+
+
+CALLS = FileFormat(required=CALL_COLUMNS, optional=CALL_OPTIONS, parse=read_call, time_of=lambda record: record.started_ms)
+REGISTRATIONS = FileFormat(
+    required=REGISTRATION_COLUMNS, optional=REGISTRATION_OPTIONS, parse=read_registration, time_of=lambda record: record.at_ms
+)
+
+
 class BadRow(NamedTuple):
     """A row that was skipped. `line` is the line of the CSV file where it begins, or the row of the Parquet file, from 1."""
 
@@ -85,40 +101,44 @@ def expand(patterns: Iterable[str]) -> list[Path]:
 
 def read_calls(paths: Sequence[Path], *, strict: bool = False) -> Reading[CallRecord]:
     """Call records of all files, by `started_ms`. OperatorError for a missing column, over 1 % of bad rows, or with strict the first."""
-    return _read(paths, CALL_COLUMNS, CALL_OPTIONS, read_call, lambda record: record.started_ms, strict=strict)
+    return _read(paths, CALLS, strict=strict)
 
 
 def read_registrations(paths: Sequence[Path], *, strict: bool = False) -> Reading[RegistrationRecord]:
     """Registrations of all files, by `at_ms`. Errors as for calls."""
-    return _read(paths, REGISTRATION_COLUMNS, REGISTRATION_OPTIONS, read_registration, lambda record: record.at_ms, strict=strict)
+    return _read(paths, REGISTRATIONS, strict=strict)
+
+
+def parquet_records(path: Path, content: FileFormat[Record], *, skip: int = 0) -> Iterator[tuple[int, Record | PeerError]]:
+    """Number (from 1) and record of each row behind the first `skip` ones, or why it cannot be read. A piece of the file is in memory.
+
+    OperatorError for a file that is none (`bad_parquet`: it may still be written) or lacks a column (`missing_column`).
+    """
+    for row, fields in _parquet_rows(path, content.required, content.optional, skip=skip):
+        try:
+            yield row, content.parse(fields)
+        except PeerError as error:
+            yield row, error
 
 
 _Rows = Iterator[tuple[int, Mapping[str, object] | PeerError]]
 
 
-def _read(
-    paths: Sequence[Path],
-    required: tuple[str, ...],
-    optional: tuple[str, ...],
-    parse: Callable[[Mapping[str, object]], Record],
-    time_of: Callable[[Record], int],
-    *,
-    strict: bool,
-) -> Reading[Record]:
+def _read(paths: Sequence[Path], content: FileFormat[Record], *, strict: bool) -> Reading[Record]:
     reading: Reading[Record] = Reading()
     newest = 0
     for path in paths:
         rows = _parquet_rows if path.suffix.lower() in {".parquet", ".pq"} else _csv_rows
-        for line, fields in rows(path, required, optional):
+        for line, fields in rows(path, content.required, content.optional):
             reading.rows += 1
             try:
                 if isinstance(fields, PeerError):
                     raise fields
-                record = parse(fields)
+                record = content.parse(fields)
             except PeerError as error:
                 _note(reading, BadRow(str(path), line, error.reason, str(error)), strict=strict)
                 continue
-            at_ms = time_of(record)
+            at_ms = content.time_of(record)
             reading.was_sorted = reading.was_sorted and at_ms >= newest
             newest = max(newest, at_ms)
             reading.records.append(record)
@@ -130,7 +150,7 @@ def _read(
             reason="too_many_bad_rows",
         )
     if not reading.was_sorted:
-        reading.records.sort(key=time_of)
+        reading.records.sort(key=content.time_of)
     return reading
 
 
@@ -175,7 +195,7 @@ def _csv_cells(file: TextIO) -> Iterator[tuple[int, list[str] | PeerError]]:
         while text.count('"') % 2 and len(added) < MAX_ROW_LINES and (following := back.pop() if back else file.readline(MAX_ROW_CHARS)):
             added.append(following)
             text += following
-        cells = _cells_of(text)
+        cells = cells_of(text)
         if isinstance(cells, PeerError):
             back.extend(reversed(added))
             added = []
@@ -184,8 +204,8 @@ def _csv_cells(file: TextIO) -> Iterator[tuple[int, list[str] | PeerError]]:
         number += len(added)
 
 
-def _cells_of(text: str) -> list[str] | PeerError | None:
-    """Cells of one row, None for an empty line."""
+def cells_of(text: str) -> list[str] | PeerError | None:
+    """Cells of one row of CSV, None for an empty line. Bytes that are no UTF-8 stand in the text as lone surrogates."""
     if len(text) >= MAX_ROW_CHARS:
         return PeerError(f"The row has more than {MAX_ROW_CHARS} characters.", reason="too_long")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
@@ -198,19 +218,32 @@ def _cells_of(text: str) -> list[str] | PeerError | None:
         return PeerError(f"The row is no CSV: {error}.", reason="bad_csv")
 
 
-def _parquet_rows(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> _Rows:
+def _parquet_rows(
+    path: Path, required: tuple[str, ...], optional: tuple[str, ...], *, skip: int = 0
+) -> Iterator[tuple[int, Mapping[str, object]]]:
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
             _check_columns(path, names, required)
             columns = [name for name in (*required, *optional) if name in names]
-            row = 0
-            for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=columns):
-                for fields in batch.to_pylist():
-                    row += 1
-                    yield row, fields
+            row, groups = _groups_behind(file, skip)
+            for batch in file.iter_batches(batch_size=_PARQUET_ROWS, row_groups=groups, columns=columns):
+                passed = max(0, min(skip - row, batch.num_rows))
+                yield from enumerate(batch.slice(passed).to_pylist(), row + passed + 1)
+                row += batch.num_rows
     except (OSError, pa.ArrowException) as refused:
         raise OperatorError(f"{path} is no Parquet file that can be read: {str(refused)[:200]}", reason="bad_parquet") from None
+
+
+def _groups_behind(file: pq.ParquetFile, skip: int) -> tuple[int, list[int]]:
+    """Rows before the first row group that has rows behind `skip`, and that group and those after it."""
+    row = 0
+    for group in range(file.metadata.num_row_groups):
+        following = row + file.metadata.row_group(group).num_rows
+        if following > skip:
+            return row, list(range(group, file.metadata.num_row_groups))
+        row = following
+    return row, []
 
 
 def _check_columns(path: Path, names: Sequence[str], required: tuple[str, ...]) -> None:

@@ -138,7 +138,11 @@ class CallRecords(_Section):
     name: Name
     """Names the file that remembers how far was read, `<data_dir>/ingest/<name>.json`."""
     kind: Literal["csv", "parquet", "asterisk", "freeswitch", "kamailio"]
-    """Who writes the records. `parquet` is for `ringfence backtest` and refused here."""
+    """Who writes the records. `csv` and `asterisk` files are followed as they grow, the others are read once each."""
+    holds: Literal["calls", "registrations"] = "calls"
+    """What the rows of `csv` and `parquet` files are."""
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = ""
+    """Of the host that writes the records, such as `Europe/Berlin`: must be set for `kamailio` and `asterisk`, the others write UTC."""
     path: str = ""
     """Files to follow, with `*` and `?`; for all kinds but `kamailio`."""
     url_file: Path | None = None

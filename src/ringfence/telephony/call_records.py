@@ -7,7 +7,7 @@ one thing to know: a record gives a row only for a call that the wire did not sh
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from urllib.parse import unquote
@@ -165,11 +165,15 @@ def check_column_map(columns: Mapping[str, str]) -> None:
         )
 
 
-def read_kamailio(row: Mapping[str, object], columns: Mapping[str, str], *, edge: str) -> CallRecord:
-    """One row of `acc_cdrs`: it exists for answered calls only, so its start is the answer. `columns` maps our names to the table's."""
+def read_kamailio(row: Mapping[str, object], columns: Mapping[str, str], *, edge: str, zone: tzinfo = UTC) -> CallRecord:
+    """One row of `acc_cdrs`: it exists for answered calls only, so its start is the answer. `columns` maps our names to the table's.
+
+    Kamailio writes the local time of its host; `zone` says which that is for times that do not say it themselves. In the hour that a
+    clock repeats in autumn, the first one is meant.
+    """
     fields = {name: row.get(column) for name, column in columns.items()}
-    answered_ms = _time(fields, "started_at")
-    if not answered_ms:
+    answered_ms = _time(fields, "started_at", zone)
+    if not answered_ms or str(fields["started_at"]).startswith(_UNSET):
         raise PeerError("The start time is empty.", reason="no_start")
     duration_ms = _duration_ms(fields, "duration")
     return _checked(
@@ -193,15 +197,20 @@ ASTERISK_COLUMNS = (
     *("accountcode", "src", "dst", "dcontext", "clid", "channel", "dstchannel", "lastapp", "lastdata", "start", "answer", "end"),
     *("duration", "billsec", "disposition", "amaflags", "uniqueid", "userfield"),
 )
+_UNSET = "2000-01-01 00:00:00"
+"""Default of the stock table: nothing was written."""
 _DISPOSITIONS = {"ANSWERED": 200, "NO ANSWER": 408, "BUSY": 486, "FAILED": 503, "CONGESTION": 503}
 
 
-def read_asterisk(values: list[str], *, edge: str) -> CallRecord:
-    """One line of `Master.csv` (asterisk: cdr/cdr_csv.c), times in UTC (`usegmtime=yes`). A call belongs to its accountcode."""
+def read_asterisk(values: list[str], *, edge: str, zone: tzinfo = UTC) -> CallRecord:
+    """One line of `Master.csv` (asterisk: cdr/cdr_csv.c). A call belongs to its accountcode.
+
+    Times are UTC with `usegmtime=yes`, else the local time of that host, which `zone` names.
+    """
     if len(values) < 16:
         raise PeerError(f"The line has {len(values)} fields; Master.csv has 16 and more.", reason="too_few_fields")
     fields = dict(zip(ASTERISK_COLUMNS, values, strict=False))
-    started_ms = _time(fields, "start")
+    started_ms = _time(fields, "start", zone)
     if not started_ms:
         raise PeerError("start is empty.", reason="no_start")
     disposition = _text(fields, "disposition").upper()
@@ -216,8 +225,8 @@ def read_asterisk(values: list[str], *, edge: str) -> CallRecord:
             callee=_text(fields, "dst"),
             edge=edge,
             started_ms=started_ms,
-            answered_ms=_time(fields, "answer") if answered else 0,
-            ended_ms=_time(fields, "end"),
+            answered_ms=_time(fields, "answer", zone) if answered else 0,
+            ended_ms=_time(fields, "end", zone),
             status_code=_DISPOSITIONS[disposition],
             trunk=_text(fields, "dstchannel").partition("-")[0],
         )
@@ -331,8 +340,8 @@ def _text(fields: Mapping[str, object], name: str) -> str:
     return text.strip()
 
 
-def _time(fields: Mapping[str, object], name: str) -> int:
-    """ISO 8601 in UTC, Unix seconds (with a fraction), or a datetime; 0 when empty."""
+def _time(fields: Mapping[str, object], name: str, zone: tzinfo = UTC) -> int:
+    """ISO 8601, Unix seconds (with a fraction), or a datetime; without an offset it is of `zone`. 0 when empty."""
     value = fields.get(name)
     if isinstance(value, datetime):
         moment = value
@@ -347,7 +356,7 @@ def _time(fields: Mapping[str, object], name: str) -> int:
         except ValueError:
             raise PeerError(f"{name} {text[:40]!r} is neither ISO 8601 nor Unix seconds.", reason="bad_time") from None
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
+        moment = moment.replace(tzinfo=zone)
     return _in_range(round(moment.timestamp() * 1000), name)
 
 

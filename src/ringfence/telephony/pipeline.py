@@ -6,12 +6,12 @@ their own, so that a forger of unkeyed packets neither adds to nor ends anything
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ringfence.base.errors import PeerError
 from ringfence.protocols.hep import HepPacket, PayloadType, decode
 from ringfence.protocols.sip import parse
-from ringfence.telephony.call_records import CallRecord, row_of_call
+from ringfence.telephony.call_records import CallRecord, RegistrationRecord, row_of_call
 from ringfence.telephony.dialogs import CALLS, DialogTracker, auth_failure
 from ringfence.telephony.emergency import EmergencyCalls
 from ringfence.telephony.hlog import REFUSED_CODES, HlogEvent, decode_event
@@ -134,8 +134,14 @@ class Pipeline:
         """Rows of what time alone brings: released attempts, silent ends, lapsed registrations."""
         return [row for tracker in self._trackers for row in tracker.handle_timeout(now_ms)]
 
-    def restore(self, rows: Sequence[AccountRow]) -> None:
-        """Take up running calls from rows of the log after a restart, in order."""
+    def receive_registration_record(self, record: RegistrationRecord, edge: str, now_ms: int) -> list[AccountRow]:
+        """A registration record of a system that sends no HEP: rows as for a REGISTER of `edge` with that verdict."""
+        return self._registrations[True].receive_record(record, edge, now_ms)
+
+    def restore(self, rows: Sequence[AccountRow], seen: Iterable[int] = ()) -> None:
+        """Take up running calls from rows of the log after a restart, in order; `seen` are keys of calls whose records add nothing."""
+        for call_key in seen:
+            self._dialogs[True].note_seen(call_key)
         for tracker in self._dialogs:
             tracker.restore(rows)
 

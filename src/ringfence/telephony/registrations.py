@@ -9,11 +9,10 @@ one thing to know: who registers is decided by trust, as with calls: an `hlog` v
 import heapq
 from collections import Counter, OrderedDict
 
-import msgspec
-
 from ringfence.base.ids import slot_of
 from ringfence.protocols.hep import HepPacket
 from ringfence.protocols.sip import SipMessage
+from ringfence.telephony.call_records import RegistrationRecord
 from ringfence.telephony.calls import Hop
 from ringfence.telephony.dialogs import auth_failure
 from ringfence.telephony.hlog import HlogEvent
@@ -32,6 +31,8 @@ LAPSE_GRACE_MS = 32_000
 LAPSED_STATUS = 408
 MAX_CONTACT_CHARS = 256
 
+_REGISTRATION = int(Kind.REGISTRATION)
+
 
 class _Request:
     """A REGISTER that waits for its verdict."""
@@ -41,9 +42,8 @@ class _Request:
     def __init__(self, message: SipMessage, packet: HepPacket, at_ms: int, nonces: list[str]) -> None:
         self.at_ms = at_ms
         self.cseq = message.cseq
-        contacts = message.contacts
-        self.contact = contacts[0].uri[:MAX_CONTACT_CHARS] if contacts else ""
-        expires = message.expires
+        contact, expires = message.binding
+        self.contact = contact[:MAX_CONTACT_CHARS]
         self.expires = DEFAULT_EXPIRES_SECONDS if expires is None else expires
         self.sent_from: Hop = (packet.source_ip, packet.source_port)
         self.sent_to: Hop = (packet.destination_ip, packet.destination_port)
@@ -69,6 +69,7 @@ class RegistrationTracker:
     def __init__(self, *, key: bytes, keyed: bool = True, capacity: int = ACCOUNTS, requests_capacity: int = REQUESTS) -> None:
         self._key = key
         self._keyed = keyed
+        self._flags = 0 if keyed else int(Flag.UNKEYED)
         self._capacity = capacity
         self._requests_capacity = requests_capacity
         self._accounts: OrderedDict[str, _Bindings] = OrderedDict()
@@ -114,7 +115,7 @@ class RegistrationTracker:
             waiting = None
         return self._registered(
             event.account,
-            agent,
+            agent.name,
             source=(event.peer_ip, event.peer_port),
             user_agent=event.user_agent,
             contact=waiting.contact if waiting else "",
@@ -122,6 +123,37 @@ class RegistrationTracker:
             call_id=event.call_id,
             credential=event.credential,
             at_ms=at_ms,
+            now_ms=now_ms,
+        )
+
+    def receive_record(self, record: RegistrationRecord, edge: str, now_ms: int) -> list[AccountRow]:
+        """A REGISTER with its verdict, from a file; refused credentials charge no account here either."""
+        if record.status_code != 200:
+            return [
+                auth_failure(
+                    key=self._key,
+                    keyed=self._keyed,
+                    at_ms=record.at_ms,
+                    now_ms=now_ms,
+                    call_id="",
+                    claimed=record.account,
+                    status_code=record.status_code,
+                    source_ip=record.source_ip,
+                    source_port=0,
+                    user_agent=record.user_agent,
+                    edge=edge,
+                )
+            ]
+        return self._registered(
+            record.account,
+            edge,
+            source=(record.source_ip, 0),
+            user_agent=record.user_agent,
+            contact=record.contact[:MAX_CONTACT_CHARS],
+            expires=record.expires,
+            call_id="",
+            credential="",
+            at_ms=record.at_ms,
             now_ms=now_ms,
         )
 
@@ -143,7 +175,7 @@ class RegistrationTracker:
                 if bindings is not None and bindings.expires_ms + LAPSE_GRACE_MS <= now_ms:
                     del self._accounts[account]
                     self.counts["lapsed"] += 1
-                    rows.append(self._row(account, bindings.edge, bindings.expires_ms, now_ms, LAPSED_STATUS))
+                    rows.append(self._lapsed(account, bindings, now_ms))
         return rows
 
     def _challenged(self, waiting: _Request, message: SipMessage, agent: Agent, now_ms: int) -> list[AccountRow]:
@@ -177,7 +209,7 @@ class RegistrationTracker:
             return []
         return self._registered(
             waiting.claimed,
-            agent,
+            agent.name,
             source=waiting.sent_from,
             user_agent=waiting.user_agent,
             contact=waiting.contact,
@@ -191,7 +223,7 @@ class RegistrationTracker:
     def _registered(
         self,
         account: str,
-        agent: Agent,
+        edge: str,
         *,
         source: Hop,
         user_agent: str,
@@ -215,13 +247,21 @@ class RegistrationTracker:
             bindings = bindings if bindings is not None else self._new_bindings()
             news = fingerprint not in bindings.known
             self._renew(account, bindings, fingerprint, at_ms + expires * 1000)
-            bindings.edge = agent.name
+            bindings.edge = edge
         if not news:
             return []
-        row = self._row(account, agent.name, at_ms, now_ms, 200)
+        account_key = account_key_of(self._key, account, keyed=self._keyed)
         return [
-            msgspec.structs.replace(
-                row,
+            AccountRow(
+                kind=_REGISTRATION,
+                at_ms=at_ms,
+                received_ms=now_ms,
+                account=account,
+                account_key=account_key,
+                slot=slot_of(account_key),
+                flags=self._flags,
+                status_code=200,
+                edge=edge,
                 source_ip=source[0],
                 source_port=source[1],
                 user_agent=user_agent,
@@ -252,18 +292,18 @@ class RegistrationTracker:
                 heapq.heappush(self._minutes, minute)
             self._lapses[minute].append(account)
 
-    def _row(self, account: str, edge: str, at_ms: int, now_ms: int, status_code: int) -> AccountRow:
+    def _lapsed(self, account: str, bindings: _Bindings, now_ms: int) -> AccountRow:
         account_key = account_key_of(self._key, account, keyed=self._keyed)
         return AccountRow(
-            kind=int(Kind.REGISTRATION),
-            at_ms=at_ms,
+            kind=_REGISTRATION,
+            at_ms=bindings.expires_ms,
             received_ms=now_ms,
             account=account,
             account_key=account_key,
             slot=slot_of(account_key),
-            flags=0 if self._keyed else int(Flag.UNKEYED),
-            status_code=status_code,
-            edge=edge,
+            flags=self._flags,
+            status_code=LAPSED_STATUS,
+            edge=bindings.edge,
         )
 
 

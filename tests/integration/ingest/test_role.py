@@ -5,11 +5,14 @@ import contextlib
 import csv
 import socket
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from ringfence.apps.ingest.main import Ingest
+from ringfence.apps.ingest.main import Ingest, source_of
 from ringfence.archive.batches import decode
 from ringfence.base.clock import system_clock
 from ringfence.base.errors import OperatorError
@@ -21,7 +24,7 @@ from ringfence.runtime.role import Role
 from ringfence.runtime.settings import Settings
 from ringfence.runtime.status import StatusBoard
 from ringfence.runtime.streams import log_stream
-from ringfence.telephony.call_records import CALL_COLUMNS
+from ringfence.telephony.call_records import CALL_COLUMNS, REGISTRATION_COLUMNS
 from ringfence.telephony.control import RatesChanged, encode_control
 from ringfence.telephony.hlog import encode_event
 from ringfence.telephony.model import AccountRow, Kind
@@ -216,6 +219,49 @@ def test_call_records_fill_what_the_wire_did_not_show_once(own_nats: NatsServer,
             assert [row.call_id for row in rows[3:]] == ["r1", "r2"]
 
     asyncio.run(scenario())
+
+
+def test_registration_files_and_parquet_calls_reach_the_log(own_nats: NatsServer, tmp_path: Path) -> None:
+    at = pa.array([datetime(2026, 3, 1, 10, tzinfo=UTC)] * 2, pa.timestamp("ms", "UTC"))
+    calls = {name: ["p1", "p2"] for name in CALL_COLUMNS} | {"callee": ["+23276123456", ""], "status_code": [200, 200]}
+    pq.write_table(pa.table(calls | dict.fromkeys(("started_at", "answered_at", "ended_at"), at)), tmp_path / "calls.parquet")
+    row = "2026-03-01T10:00:00Z,alice,192.0.2.1,x,sip:a@192.0.2.1,3600,200"
+    (tmp_path / "registrations.csv").write_text("\n".join([",".join(REGISTRATION_COLUMNS), row, row, ""]))
+
+    async def scenario() -> None:
+        sources = [
+            {"name": "calls", "kind": "parquet", "path": str(tmp_path / "*.parquet"), "poll_seconds": 1},
+            {"name": "registrations", "kind": "csv", "holds": "registrations", "path": str(tmp_path / "*.csv"), "poll_seconds": 1},
+        ]
+        settings = settings_of(tmp_path, call_records=sources)
+        async with running(own_nats, settings) as (ingest, bus):
+            rows = await rows_until(bus, lambda rows: len(rows) >= 2)
+            assert {(row.kind, row.account, row.callee) for row in rows} == {
+                (Kind.CALL, "p1", "+23276123456"), (Kind.REGISTRATION, "alice", "")
+            }  # fmt: skip
+            await asyncio.sleep(1.2)
+            assert ingest._role.board.figures["records_refused_calls_no_callee_total"] == 1
+        async with running(own_nats, settings) as (_ingest, bus):
+            await asyncio.sleep(1.5)
+            rows = await rows_until(bus, lambda rows: len(rows) >= 2, ticks=3)
+            assert sorted(row.kind for row in rows if row.status_code == 200) == [Kind.CALL, Kind.REGISTRATION], "nothing comes twice"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ({"kind": "kamailio", "columns": {}}, "needs time_zone"), ({"kind": "asterisk", "path": "x"}, "needs time_zone"),
+        ({"kind": "csv", "path": "x", "time_zone": "Europe/Berlin"}, "are UTC; remove time_zone"),
+        ({"kind": "freeswitch", "path": "x", "holds": "registrations"}, "holds calls; remove holds"),
+        ({"kind": "kamailio", "time_zone": "UTC"}, "needs url_file"), ({"kind": "csv"}, "needs path"),
+    ],
+)  # fmt: skip
+def test_a_source_that_cannot_be_is_one_sentence(tmp_path: Path, source: dict[str, object], sentence: str) -> None:
+    settings = settings_of(tmp_path, call_records=[{"name": "s", **source}])
+    with pytest.raises(OperatorError, match=sentence):
+        source_of(settings.ingest.call_records[0], settings, system_clock)
 
 
 def test_a_taken_port_is_one_sentence(own_nats: NatsServer, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 from ringfence.protocols.sip import SipMessage, request, response
-from ringfence.telephony.model import Kind
+from ringfence.telephony.call_records import read_registration
+from ringfence.telephony.model import AccountRow, Kind
 from ringfence.telephony.registrations import BINDINGS, LAPSE_GRACE_MS
-from tests.unit.telephony.wire import PHONE, SERVER, STRANGER, Wire, agent, challenged, pipeline, verdict, with_credentials
+from tests.unit.telephony.wire import NOW, PHONE, SERVER, STRANGER, Wire, agent, challenged, pipeline, verdict, with_credentials
 
 
 def register(
@@ -100,3 +101,21 @@ def test_accounts_beyond_the_capacity_are_forgotten_and_counted() -> None:
     figures = wire.to.figures()
     assert figures["known_registrations"] == 50
     assert figures["account_forgotten_total"] == 150
+
+
+def test_a_registration_record_is_news_as_a_register_is_and_refused_credentials_charge_no_account() -> None:
+    found = pipeline()
+
+    def give(**fields: object) -> list[AccountRow]:
+        row = {"at": "2026-03-01T10:00:00Z", "account": "alice", "source_ip": "192.0.2.1", "user_agent": "x", "contact": "sip:a@192.0.2.1"}
+        return found.receive_registration_record(read_registration({**row, "expires": "3600", "status_code": "200", **fields}), "r", NOW)
+
+    (first,) = give()
+    assert (first.kind, first.account, first.source_ip, first.edge, first.expires, first.flags) == (
+        Kind.REGISTRATION, "alice", "192.0.2.1", "r", 3600, 0
+    )  # fmt: skip
+    assert give(at="2026-03-01T10:30:00Z") == []
+    (moved,) = give(source_ip="198.51.100.7")
+    assert moved.source_ip == "198.51.100.7"
+    (refused,) = give(status_code="403")
+    assert (refused.kind, refused.account, refused.caller, refused.status_code) == (Kind.AUTH_FAILURE, "", "alice", 403)
