@@ -9,7 +9,6 @@ with 110 is none. The one thing to know: nothing in a caller's settings, number 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from urllib.parse import unquote
 
 from ringfence.base.errors import OperatorError
@@ -98,11 +97,6 @@ def emergency_calls(
     )
 
 
-def is_emergency(calls: EmergencyCalls, request_uri: str) -> bool:
-    """`calls.recognises(request_uri)`, remembering recent answers; for the hot path."""
-    return _remembered(calls, request_uri)
-
-
 def patterns(
     country_code: str,
     area_codes: Sequence[str],
@@ -155,11 +149,6 @@ def corpus(
             found.append(f"tel:{code}{number};phone-context=+{country_code}")
             found.append(f"sip:{code}{number};phone-context=+{country_code}@198.51.100.7;user=phone")
     return list(dict.fromkeys(found))
-
-
-@lru_cache(maxsize=32_768)
-def _remembered(calls: EmergencyCalls, request_uri: str) -> bool:
-    return calls.recognises(request_uri)
 
 
 def _posix(digits: str) -> str:

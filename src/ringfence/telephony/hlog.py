@@ -76,7 +76,8 @@ def decode_event(payload: bytes) -> HlogEvent:
         raise PeerError(f"An event has version {event.v}; only 1 is known.", reason="hlog_version")
     if not (0 <= event.at_s < 2**33 and 0 <= event.at_us < 1_000_000 and 0 <= event.peer_port < 65_536 and 0 <= event.cseq < 2**32):
         raise PeerError("An event has a number out of its range.", reason="hlog_malformed")
-    for name in _HEX:
+    # A text has no more characters than the whole has bytes: an ordinary event needs one look.
+    for name in _HEX if len(payload) > MAX_TEXT_CHARS else ("call_id",):
         if len(getattr(event, name)) > (MAX_IDENTIFIER_CHARS if name == "call_id" else MAX_TEXT_CHARS):
             spelled.setdefault(name, getattr(event, name))
     if spelled:

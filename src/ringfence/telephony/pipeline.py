@@ -30,6 +30,10 @@ SOURCE_ROWS_PER_SECOND = 1_000
 _STATUS_OF_CODE = {-2: 401, -3: 404, -8: 403}
 """Kamailio's verdicts as the status they mean: wrong password, unknown user, user that does not match."""
 
+# Plain integers: a member is looked up and compared at several times the cost, and this happens for every packet.
+_SIP = int(PayloadType.SIP)
+_LOG = int(PayloadType.LOG)
+
 _SETTLED = (
     b"SIP/2.0 100",
     b"ACK ",
@@ -73,6 +77,8 @@ class Pipeline:
         )
         self._registrations = tuple(RegistrationTracker(key=key, keyed=keyed, capacity=accounts_capacity) for keyed in (False, True))
         self._trackers: tuple[DialogTracker | RegistrationTracker, ...] = (*self._dialogs, *self._registrations)
+        # Only a server's own challenge makes an answer to it worth reading.
+        self._credentials_matter = any(agent.trust is Trust.CHALLENGE for agent in agents)
         self._clocks = {agent.name: AgentClock() for agent in agents}
         self._events: OrderedDict[tuple[str, str, int, str], None] = OrderedDict()
         self._source_second = 0
@@ -104,9 +110,9 @@ class Pipeline:
         self.messages += 1
         at_ms = self._clocks[agent.name].event_time(packet.at_ms, now_ms)
         try:
-            if packet.payload_type == PayloadType.SIP:
+            if packet.payload_type == _SIP:
                 return self._receive_sip(packet, agent, at_ms, now_ms)
-            if packet.payload_type == PayloadType.LOG:
+            if packet.payload_type == _LOG:
                 return self._receive_event(decode_event(packet.payload), agent, at_ms, now_ms)
         except PeerError as error:
             self.refused[error.reason] += 1
@@ -175,14 +181,14 @@ class Pipeline:
 
     def _receive_sip(self, packet: HepPacket, agent: Agent, at_ms: int, now_ms: int) -> list[AccountRow]:
         payload = packet.payload
-        if payload.startswith(_SETTLED) or not payload.strip(_PADDING):
+        if payload.startswith(_SETTLED) or (payload[0] in _PADDING and not payload.strip(_PADDING)):
             self.settled += 1
             return []
         register = payload.startswith(b"REGISTER ") or (payload.startswith(b"SIP/2.0") and b" REGISTER\r" in payload)
         if register and not self._register_matters(payload, agent):
             self.settled += 1
             return []
-        message = parse(payload)
+        message = parse(payload, credentials=self._credentials_matter)
         if message.method == "REGISTER":
             return self._registrations[agent.keyed].receive_sip(message, packet, agent, at_ms, now_ms)
         return self._dialogs[agent.keyed].receive_sip(message, packet, agent, at_ms, now_ms)

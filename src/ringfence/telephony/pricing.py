@@ -6,7 +6,7 @@ no deck or plan can turn a call for help into something that counts.
 
 from typing import NamedTuple
 
-from ringfence.telephony.emergency import EmergencyCalls, is_emergency
+from ringfence.telephony.emergency import EmergencyCalls
 from ringfence.telephony.model import DestinationClass, number_key_of
 from ringfence.telephony.numbers import DialPlan, split_uri
 from ringfence.telephony.rates import Deck
@@ -68,7 +68,7 @@ class Pricing:
         destination = self._deck.look_up(digits)
         range_key, tail = number_key_of(self._key, digits or user)
         callee = f"+{digits}" if digits else user[:MAX_NUMBER_CHARS] or request_uri[:MAX_NUMBER_CHARS]
-        if is_emergency(self._emergency, request_uri):
+        if self._emergency.recognises(request_uri):
             return Priced(callee, range_key, tail, destination.country, int(DestinationClass.C0), 0, 0, 0)
         return Priced(
             callee,

@@ -3,7 +3,7 @@
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ringfence.base.errors import PeerError
@@ -101,6 +101,10 @@ def test_credentials_are_read_and_their_response_is_gone() -> None:
     message = parse(payload)
     assert message.credentials == (Credentials("4930123456", "example.com", "n0nce", "sip:x", "00000001", "c", "auth", "MD5"),)
     assert answer not in repr(message)
+    unread = parse(payload, credentials=False)
+    assert unread.credentials == ()
+    assert "n0nce" not in repr(unread)
+    assert unread.headers == message.headers
 
 
 def test_credentials_that_two_readers_could_read_differently_name_nobody() -> None:
@@ -194,6 +198,26 @@ def test_from_in_many_shapes(party: str, uri: str, tag: str) -> None:
     if party == "<sip:a@x;tag=9>":
         expected = "sip:a@x;tag=9"
     assert (message.from_uri, message.from_tag) == (expected, tag)
+
+
+_odd = st.text('ab:@;=<>" \t%1', max_size=12)
+
+
+@given(st.builds("<sip{}:{}@{}>{}".format, st.sampled_from(["", "s"]), _odd, _odd, _odd | st.builds(";tag={}".format, _odd)))
+@example('<sip:a@x>;tag="1"')
+@example("<sip:a@x>;tag=1 ;x")
+@example("<sip:a:b@x>;tag=1")
+@example("<sip:a@b@x>;tag=1")
+def test_the_short_way_to_read_a_party_is_the_long_way(party: str) -> None:
+    def read(value: str) -> object:
+        try:
+            message = reading(f"From: {value}", drop="From")
+        except PeerError as error:
+            return error.reason
+        return message.from_uri, message.from_tag
+
+    # A display name of one letter is all that is needed to be read the long way.
+    assert read(party) == read(f"x {party}")
 
 
 def test_passwords_in_uris_are_dropped() -> None:

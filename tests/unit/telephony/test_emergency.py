@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.base.errors import OperatorError
-from ringfence.telephony.emergency import EmergencyCalls, corpus, emergency_calls, is_emergency, patterns
+from ringfence.telephony.emergency import EmergencyCalls, corpus, emergency_calls, patterns
 from ringfence.telephony.numbers import plan_for
 
 Operator = tuple[str, list[str], list[str], str, list[str]]
@@ -50,7 +50,6 @@ def test_what_reaches_help_is_never_missed(uri: str) -> None:
     _, calls, include = made(BERLIN)
     assert calls.recognises(uri)
     assert include(uri)
-    assert is_emergency(calls, uri)
 
 
 @pytest.mark.parametrize(

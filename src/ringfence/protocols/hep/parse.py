@@ -110,6 +110,8 @@ def decode(datagram: bytes) -> HepPacket:  # noqa: C901, PLR0912, PLR0915 - one 
         offset = following
         if kind == _PAYLOAD:
             payload = datagram[at:following]
+        elif kind == _AUTH_KEY:
+            auth_key = datagram[at:following]
         elif kind in (_SOURCE_IPV4, _SOURCE_IPV6):
             source = datagram[at:following]
         elif kind in (_DESTINATION_IPV4, _DESTINATION_IPV6):
@@ -130,8 +132,6 @@ def decode(datagram: bytes) -> HepPacket:  # noqa: C901, PLR0912, PLR0915 - one 
             transport = datagram[at]
         elif kind == _CAPTURE_ID:
             (capture_id,) = _u32(datagram, at)
-        elif kind == _AUTH_KEY:
-            auth_key = datagram[at:following]
         elif kind == _CORRELATION_ID:
             correlation_id = _correlation_id(datagram[at:following])
         elif kind == _ZIPPED_PAYLOAD:

@@ -82,10 +82,16 @@ class SipMessage(msgspec.Struct, frozen=True):
     @property
     def expires(self) -> int | None:
         """Seconds of the first Contact's own `expires`, else of the Expires header field (RFC 3261 10.2.1.1), else None."""
+        return self.binding[1]
+
+    @property
+    def binding(self) -> tuple[str, int | None]:
+        """`(contact, expires)` of a REGISTER, read at once."""
         contacts = self.contacts
-        if contacts and contacts[0].expires is not None:
-            return contacts[0].expires
-        return seconds(self._first("expires"))
+        if not contacts:
+            return "", seconds(self._first("expires"))
+        contact, expires = contacts[0]
+        return contact, seconds(self._first("expires")) if expires is None else expires
 
     @property
     def session_expires(self) -> int | None:
