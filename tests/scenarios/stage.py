@@ -122,7 +122,7 @@ class Tap(asyncio.DatagramProtocol):
         """Close the socket."""
         self._transport.close()
 
-    def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
+    def datagram_received(self, data: bytes, _addr: tuple[str | int, ...]) -> None:
         """Pass on what `bend` makes of it."""
         self.passed.append(data)
         for seconds, datagram in self.bend(data):
@@ -194,7 +194,12 @@ class Stage:
         return call.answer.status_code
 
     async def defraud(
-        self, account: str, *, address: str = "127.0.0.1", seconds: float = PATIENCE_SECONDS, between: Callable[[int], Awaitable[None]] | None = None
+        self,
+        account: str,
+        *,
+        address: str = "127.0.0.1",
+        seconds: float = PATIENCE_SECONDS,
+        between: Callable[[int], Awaitable[None]] | None = None,
     ) -> Fraud:
         """Call Sierra Leone again and again, three times a second, until a call is refused with 603. `between` hears each call's number."""
         fraud, caller = Fraud(account=account), await self.caller(account, address=address)
@@ -208,7 +213,9 @@ class Stage:
             if call.answer.status_code == 603:
                 fraud.seconds_to_block = time.monotonic() - (crossing or began)
                 return fraud
-            assert time.monotonic() < deadline, f"{account} was not refused within {seconds:.0f} s: {[c.answer.status_code for c in fraud.calls]}"
+            assert time.monotonic() < deadline, (
+                f"{account} was not refused within {seconds:.0f} s: {[c.answer.status_code for c in fraud.calls]}"
+            )
             if between is not None:
                 await between(len(fraud.calls))
             await asyncio.sleep(0.3)

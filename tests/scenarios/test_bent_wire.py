@@ -72,7 +72,9 @@ async def two_calls(stage: Stage, *bends: Bend) -> tuple[Told, Told, list[tuple[
     async def told() -> Told:
         alerts = await stage.alerts(account)
         # What was measured in euro depends on the seconds between the calls.
-        shown = [(a.rule, a.state, a.severity, a.evidence.observed["value"] if a.evidence.observed["unit"] != "euro" else None) for a in alerts]
+        shown = [
+            (a.rule, a.state, a.severity, a.evidence.observed["value"] if a.evidence.observed["unit"] != "euro" else None) for a in alerts
+        ]
         return sorted(shown, key=repr)
 
     try:

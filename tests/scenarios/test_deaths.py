@@ -58,9 +58,7 @@ async def all_stand(stage: Stage, standing: dict[str, str]) -> bool:
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
-def test_a_part_killed_in_the_middle_loses_no_block_and_the_fraud_is_blocked(
-    stage: Stage, standing: dict[str, str], victim: str
-) -> None:
+def test_a_part_killed_in_the_middle_loses_no_block_and_the_fraud_is_blocked(stage: Stage, standing: dict[str, str], victim: str) -> None:
     """The victim dies between the first and the second call, which crosses."""
 
     async def play() -> None:

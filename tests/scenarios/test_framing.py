@@ -49,7 +49,9 @@ async def unharmed(stage: Stage, victim: str) -> None:
 def test_a_strangers_invites_in_the_victims_name_do_the_victim_no_harm(stage: Stage, claim: str) -> None:
     async def play() -> None:
         victim = stage.account()
-        stranger = await stage.caller(victim, address=STRANGER, password="guessed", domain="evil.example" if claim == "foreign_domain" else "edge.test")
+        stranger = await stage.caller(
+            victim, address=STRANGER, password="guessed", domain="evil.example" if claim == "foreign_domain" else "edge.test"
+        )
         arrived = len(stage.gateway.invites)
         codes = {await one_claim(stage, stranger, victim, claim) for _ in range(CALLS)}
         assert codes <= {401, 403, 404, 407}, codes
@@ -71,7 +73,9 @@ async def one_claim(stage: Stage, stranger: Caller, victim: str, claim: str) -> 
         )
         return (await stranger.invite(number, credentials=False, extra=(("Proxy-Authorization", made_up),))).answer.status_code
     name = f"<sip:{victim}@edge.test>"
-    extra = (("P-Asserted-Identity", name), ("P-Preferred-Identity", name), ("Remote-Party-ID", name)) if claim == "asserted_identity" else ()
+    extra = (
+        (("P-Asserted-Identity", name), ("P-Preferred-Identity", name), ("Remote-Party-ID", name)) if claim == "asserted_identity" else ()
+    )
     return (await stranger.invite(number, credentials=False, extra=extra)).answer.status_code
 
 
@@ -168,7 +172,10 @@ def test_replayed_packets_add_nothing_to_what_happened_once(stage: Stage) -> Non
         call = await (await stage.caller(victim)).invite(stage.expensive_number())
         assert call.answer.status_code == 200
         await stage.judged()
-        alerts, packets = await stage.alerts(victim), [datagram for datagram in stage.tap.passed[before:] if call.call_id.encode() in datagram]
+        alerts, packets = (
+            await stage.alerts(victim),
+            [datagram for datagram in stage.tap.passed[before:] if call.call_id.encode() in datagram],
+        )
         assert {alert.severity for alert in alerts} <= {"warning"}, "one call alone proves nothing"
         for _ in range(30):
             for datagram in itertools.chain(packets, reversed(packets)):

@@ -86,7 +86,9 @@ def test_people_block_account_class_source_range_and_number_and_112_still_rings(
     async def play() -> None:
         until = system_clock() + HOUR_MS
         done = [
-            await stage.ask(ImposeBlock(scope=scope, value=value, destination_class=level, until_ms=until, reason="a test of everything", by="anna"))
+            await stage.ask(
+                ImposeBlock(scope=scope, value=value, destination_class=level, until_ms=until, reason="a test of everything", by="anna")
+            )
             for scope, value, level in wanted
         ]
         blocks = {block.block_id: block for block in await stage.blocks()}
