@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from ringfence.base.clock import monotonic_seconds
-from ringfence.base.ids import new_token
+from ringfence.base.ids import SLOTS, new_token
 from ringfence.drills.product import Product, rehearsal_folder, running_product
 from ringfence.runtime.bus import Bus
+from ringfence.runtime.keys import HASH_KEY, read_key
 from ringfence.simulators import load
 from ringfence.simulators.caller import Caller, CallerLine
 from ringfence.simulators.kamailio import DOMAIN, Authentication, RunningKamailio, find_kamailio, start_kamailio
+from ringfence.telephony.control import AccountChanged, ControlRecord, encode_control
+from ringfence.telephony.model import account_key_of, account_slot
 from ringfence.telephony.suspicion import decode_suspicion
 
 OPTIONS: dict[str, Any] = {"rate": 400, "seconds": 30, "offenders": 200, "accounts": 200_000}
@@ -64,7 +67,7 @@ async def _measure(folder: Path, options: dict[str, Any]) -> dict[str, object]:
                 accounts=[(name, "pw") for name in names[: min(CALLERS, len(names) - len(offenders))]],
                 numbers=[f"0{area}{number:07d}" for number in range(1_000) for area in (30, 40, 89)],
             )
-            await _until_in_agreement(product)
+            await _know(product, names)
             with load.calls(folder / "calls", kamailio.sip_address, ports[1], ordinary) as running:
                 await asyncio.sleep(SETTLE_SECONDS)
                 await _offend(product, kamailio.sip_address, offenders, options["seconds"])
@@ -85,10 +88,22 @@ def _kamailio(folder: Path, product: Product, accounts: dict[str, str], gateway:
     )
 
 
-async def _until_in_agreement(product: Product) -> None:
-    """Until the connector has filled the edge: its epoch is set within seconds of the start."""
+async def _know(product: Product, names: list[str]) -> None:
+    """Give the product its list of accounts, on which the breaker's limit depends, as the worker would after an import."""
+    key = read_key(product.settings.keys_dir / HASH_KEY).open().encode()
+    slots: list[list[ControlRecord]] = [[] for _ in range(SLOTS)]
+    for name in names:
+        account_key = account_key_of(key, name, keyed=True)
+        slot = account_slot(account_key)
+        slots[slot].append(AccountChanged(account=name, account_key=account_key, slot=slot))
+    bus = await product.bus()
+    try:
+        bucket = bus.bucket("control")
+        for slot, records in enumerate(slots):
+            await bucket.put(f"accounts.{slot}", encode_control(records))
+    finally:
+        await bus.close()
     await asyncio.sleep(SETTLE_SECONDS)
-    assert product.process.returncode is None, "the product runs"
 
 
 async def _offend(product: Product, proxy: tuple[str, int], offenders: list[Offender], seconds: int) -> None:
