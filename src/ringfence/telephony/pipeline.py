@@ -184,20 +184,20 @@ class Pipeline:
         if payload.startswith(_SETTLED) or (payload[0] in _PADDING and not payload.strip(_PADDING)):
             self.settled += 1
             return []
-        register = payload.startswith(b"REGISTER ") or (payload.startswith(b"SIP/2.0") and b" REGISTER\r" in payload)
-        if register and not self._register_matters(payload, agent):
+        # Eight million phones register all day: only what can lead to a row is read.
+        if payload.startswith(b"SIP/2.0"):
+            matters = agent.trust is Trust.CHALLENGE or b" REGISTER\r" not in payload
+        elif payload.startswith(b"REGISTER "):
+            matters = agent.trust is Trust.CHALLENGE or (agent.trust is Trust.HLOG and b"uthorization" in payload)
+        else:
+            matters = True
+        if not matters:
             self.settled += 1
             return []
         message = parse(payload, credentials=self._credentials_matter)
         if message.method == "REGISTER":
             return self._registrations[agent.keyed].receive_sip(message, packet, agent, at_ms, now_ms)
         return self._dialogs[agent.keyed].receive_sip(message, packet, agent, at_ms, now_ms)
-
-    def _register_matters(self, payload: bytes, agent: Agent) -> bool:
-        """Eight million phones register all day: only what can lead to a row is read."""
-        if agent.trust is Trust.CHALLENGE:
-            return True
-        return agent.trust is Trust.HLOG and payload.startswith(b"R") and b"uthorization" in payload
 
     def _receive_event(self, event: HlogEvent, agent: Agent, at_ms: int, now_ms: int) -> list[AccountRow]:
         if agent.trust is not Trust.HLOG:

@@ -61,7 +61,7 @@ def agent_of(name: str, sources: Sequence[str], *, key: Secret | None, trust: st
 class AgentDirectory:
     """The known agents. `identify` for each packet."""
 
-    __slots__ = ("_remembered", "agents")
+    __slots__ = ("_proven", "_remembered", "agents")
 
     def __init__(self, agents: Sequence[Agent]) -> None:
         if len(agents) > MAX_AGENTS:
@@ -71,6 +71,8 @@ class AgentDirectory:
             raise OperatorError("Two agents have the same name; rename one", reason="agent_twice")
         self.agents = tuple(agents)
         self._remembered: dict[str, tuple[Agent, ...]] = {}
+        self._proven: dict[str, tuple[Secret, Agent]] = {}
+        """By source, the key that matched last: the decoder gives the same object for the same bytes, which needs no second comparison."""
 
     def known(self, source_ip: str) -> bool:
         """Whether any agent may send from an address; for refusing a connection before it says a word."""
@@ -81,6 +83,9 @@ class AgentDirectory:
 
         Where a source has agents with and without a key, a packet with a key must match one of those with.
         """
+        proven = self._proven.get(source_ip)
+        if proven is not None and proven[0] is auth_key:
+            return proven[1]
         candidates = self._remembered.get(source_ip)
         if candidates is None:
             candidates = self._at(source_ip)
@@ -91,6 +96,7 @@ class AgentDirectory:
             if agent.key is None:
                 open_agent = open_agent or agent
             elif auth_key is not None and agent.key == auth_key:  # in constant time: both are Secrets
+                self._proven[source_ip] = (auth_key, agent)
                 return agent
         if open_agent is not None and (auth_key is None or all(agent.key is None for agent in candidates)):
             return open_agent
@@ -108,5 +114,6 @@ class AgentDirectory:
         found = tuple(agent for agent in self.agents if any(address in network for network in agent.sources))
         if len(self._remembered) >= MAX_REMEMBERED_SOURCES:
             self._remembered.clear()
+            self._proven.clear()
         self._remembered[source_ip] = found
         return found

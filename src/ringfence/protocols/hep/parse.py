@@ -195,7 +195,9 @@ def _correlation_id(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
+@lru_cache(maxsize=256)
 def _auth_key(raw: bytes) -> Secret:
+    """One Secret for the same bytes, so that whoever has compared it knows it again."""
     if len(raw) > MAX_AUTH_KEY_BYTES:
         raise PeerError("The authenticate key is too long.", reason="bad_auth_key")
     try:

@@ -70,7 +70,7 @@ class SipMessage(msgspec.Struct, frozen=True):
         for value in self._values("contact"):
             uri, parameters = split_name_addr(value)
             if uri:
-                found.append(Contact(_bounded(uri), seconds(parameter(parameters, "expires"))))
+                found.append(Contact(_bounded(uri), seconds(parameter(parameters, "expires")) if parameters else None))
         return tuple(found)
 
     @property
@@ -133,6 +133,8 @@ class SipMessage(msgspec.Struct, frozen=True):
 
     def _values(self, name: str) -> tuple[str, ...]:
         rows = self.headers.get(name, ())
+        if len(rows) == 1 and "," not in rows[0]:
+            return rows
         return tuple(value for row in rows for value in split_list(row))
 
     def _uris(self, name: str) -> tuple[str, ...]:
