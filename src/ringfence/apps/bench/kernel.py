@@ -79,7 +79,7 @@ def _calls(generator: np.random.Generator, keys: NDArray[np.int64], calls: int) 
     now_ms = START_MS
     for first in range(0, calls, CHUNK):
         count = min(CHUNK, calls - first)
-        spread = generator.integers(0, count * 1_000 // CALLS_PER_SECOND, count)
+        spread = generator.integers(0, int(count * 1_000 / CALLS_PER_SECOND), count)
         spread.sort()
         start = spread + now_ms
         now_ms = int(start[-1])
