@@ -20,11 +20,8 @@ from ringfence.apps.cli.backtest_page import backtest_page
 from ringfence.archive.call_files import Reading, expand, read_calls, read_registrations
 from ringfence.base.errors import OperatorError
 from ringfence.base.money import as_euro, show_euro
-from ringfence.detection.agent import built_in_rules
-from ringfence.detection.backtest import Result, RuleFigures, backtest
+from ringfence.detection.agent import Result, RuleFigures, RuleSet, backtest, built_in_rules, public_holidays, read_rules
 from ringfence.detection.model import encode_alert
-from ringfence.detection.public_holidays import public_holidays
-from ringfence.detection.rules import RuleSet, read_rules
 from ringfence.subscribers.model import Account, BadRow, Segment
 from ringfence.subscribers.sheets import read_accounts, read_networks
 from ringfence.telephony.call_records import CallRecord, row_of_call

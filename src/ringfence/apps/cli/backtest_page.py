@@ -4,9 +4,8 @@ from collections import Counter
 from html import escape
 
 from ringfence.base.money import show_euro
-from ringfence.detection.backtest import Result
+from ringfence.detection.agent import Result, RuleSet
 from ringfence.detection.model import Alert
-from ringfence.detection.rules import RuleSet
 
 MAX_ALERTS = 500
 """Alerts listed, newest state of each, costliest first; the JSON lines have them all."""

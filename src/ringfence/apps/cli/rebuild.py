@@ -13,10 +13,7 @@ import typer
 
 from ringfence.archive.replay import ReplayedRows, replay
 from ringfence.base.errors import ConflictError, OperatorError
-from ringfence.detection.agent import built_in_rules
-from ringfence.detection.agent.snapshots import read_snapshot
-from ringfence.detection.lane import Lane
-from ringfence.detection.rules import read_rules
+from ringfence.detection.agent import Lane, built_in_rules, read_rules, read_snapshot
 from ringfence.runtime.settings import load_settings
 from ringfence.telephony.columns import RowBatch, split_ref
 from ringfence.telephony.control import decode_control
