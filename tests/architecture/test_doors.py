@@ -12,6 +12,7 @@ OPEN_ROOMS = {"base", "runtime", "protocols", "telephony", "archive", "simulator
 MORE_DOORS: dict[str, str] = {
     "enforcement.commands": "what api and console send to policy",
     "enforcement.kamailio": "what the first start writes for each edge",
+    "subscribers.sheets": "the format of account lists and networks, which a backtest reads offline, where the service needs a database",
 }
 
 
