@@ -35,6 +35,8 @@ MARGIN = 0.95
 SLICE_SECONDS = 0.002
 SETTLE_SECONDS = 3.0
 
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
 Stream = Iterator[tuple[Template, bytes, bytes, bytes]]
 
 
@@ -76,7 +78,7 @@ async def _counted(bus: Bus, product: Product, sender: socket.socket, stream: St
     """One run at a rate of SIP messages; what was lost anywhere between the sender's socket and the pipeline."""
     before = await _taken(bus, settled=True)
     cpu = _cpu_seconds(product)
-    sent, elapsed = await asyncio.to_thread(_send, sender, stream, rate / SIP_OF_PACKETS, seconds)
+    sent, elapsed, sender_cpu = await asyncio.to_thread(_send, sender, stream, rate / SIP_OF_PACKETS, seconds)
     await _until_taken(bus, before + sent)
     after = await _taken(bus, settled=True)
     lost = sent - (after - before)
@@ -85,12 +87,14 @@ async def _counted(bus: Bus, product: Product, sender: socket.socket, stream: St
         "lost": round(lost),
         "cpu_seconds": round(_cpu_seconds(product) - cpu, 2),
         "cpu_microseconds_per_message": round((_cpu_seconds(product) - cpu) * 1e6 / (sent * SIP_OF_PACKETS), 1),
+        "sender_cpu_seconds": round(sender_cpu, 2),
+        "memory_mib": round(_memory_bytes(product) / 2**20),
     }
 
 
-def _send(sender: socket.socket, stream: Stream, packets_per_second: float, seconds: float) -> tuple[int, float]:
-    """Send in slices of two milliseconds; packets sent, seconds it took."""
-    started = monotonic_seconds()
+def _send(sender: socket.socket, stream: Stream, packets_per_second: float, seconds: float) -> tuple[int, float, float]:
+    """Send in slices of two milliseconds; packets sent, seconds it took, seconds of CPU it took."""
+    started, cpu = monotonic_seconds(), time.thread_time()
     sent, total = 0, int(packets_per_second * seconds)
     while sent < total:
         due = min(int((monotonic_seconds() - started) * packets_per_second) + 1, total)
@@ -100,7 +104,7 @@ def _send(sender: socket.socket, stream: Stream, packets_per_second: float, seco
             sender.sendall(template.fill(at_us, token, account, number))
             sent += 1
         time.sleep(SLICE_SECONDS)
-    return sent, monotonic_seconds() - started
+    return sent, monotonic_seconds() - started, time.thread_time() - cpu
 
 
 async def _taken(bus: Bus, *, settled: bool) -> float:
@@ -124,6 +128,15 @@ async def _until_taken(bus: Bus, target: float) -> None:
 
 def _cpu_seconds(product: Product) -> float:
     """User and system time of the ingest process so far."""
-    pid = int((product.folder / "run" / "ingest.ready").read_text())
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    fields = (_process(product) / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _memory_bytes(product: Product) -> int:
+    """Resident memory of the ingest process."""
+    return int((_process(product) / "statm").read_text(encoding="ascii").split()[1]) * PAGE_BYTES
+
+
+def _process(product: Product) -> Path:
+    pid = int((product.folder / "run" / "ingest.ready").read_text())
+    return Path(f"/proc/{pid}")

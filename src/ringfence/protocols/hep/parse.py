@@ -76,7 +76,9 @@ _USUAL_MASK = int.from_bytes(_usual_mask)
 
 def decode(datagram: bytes) -> HepPacket:  # noqa: C901, PLR0912, PLR0915 - one loop over the chunks, unrolled for speed
     """Read one packet. PeerError with a reason when it is not a whole, sensible HEP3 packet with a payload, addresses and a time."""
-    end = check_frame(datagram)
+    end = len(datagram)
+    if not 6 <= end <= MAX_PACKET_BYTES or datagram[:4] != MAGIC or (datagram[4] << 8 | datagram[5]) != end:
+        raise _misframed(datagram)
     family = transport = source_port = destination_port = capture_id = 0
     seconds = microseconds = payload_type = -1
     source = destination = payload = auth_key = b""
@@ -163,22 +165,20 @@ def decode(datagram: bytes) -> HepPacket:  # noqa: C901, PLR0912, PLR0915 - one 
     )
 
 
-def check_frame(datagram: bytes) -> int:
-    """The packet's length, when the datagram is exactly one packet by its header. PeerError otherwise."""
+def _misframed(datagram: bytes) -> PeerError:
+    """Why the datagram is not exactly one packet by its header."""
     size = len(datagram)
     if size > MAX_PACKET_BYTES:
-        raise PeerError(f"The datagram has more than {MAX_PACKET_BYTES} bytes.", reason="oversized")
+        return PeerError(f"The datagram has more than {MAX_PACKET_BYTES} bytes.", reason="oversized")
     if datagram[:4] != MAGIC:
         if datagram[:1] in (b"\x01", b"\x02"):
-            raise PeerError(f"This is HEP version {datagram[0]}; set the agent to version 3.", reason="old_version")
-        raise PeerError("This is not a HEP3 packet.", reason="not_hep")
+            return PeerError(f"This is HEP version {datagram[0]}; set the agent to version 3.", reason="old_version")
+        return PeerError("This is not a HEP3 packet.", reason="not_hep")
     if size < 6:
-        raise PeerError("The packet ends inside its header.", reason="truncated")
+        return PeerError("The packet ends inside its header.", reason="truncated")
     (stated,) = _u16(datagram, 4)
-    if stated != size:
-        reason = "truncated" if stated > size else "trailing_bytes"
-        raise PeerError(f"The packet states {stated} bytes and has {size}.", reason=reason)
-    return size
+    reason = "truncated" if stated > size else "trailing_bytes"
+    return PeerError(f"The packet states {stated} bytes and has {size}.", reason=reason)
 
 
 @lru_cache(maxsize=65_536)
