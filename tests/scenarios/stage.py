@@ -270,21 +270,23 @@ class Stage:
         """Ask policy, as console and API do; while a standby takes over, ask again."""
         return await eventually(lambda: ask_policy(self.bus, command), f"an answer of policy to {type(command).__name__}")
 
+    async def status(self, role: str) -> Status:
+        """A role's next heartbeat."""
+
+        async def next_beat() -> Status | None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(5), contextlib.aclosing(self.bus.listen(status_subject(role))) as beats:
+                    async for beat in beats:
+                        return msgspec.json.decode(beat.payload, type=Status)
+            return None
+
+        found = await eventually(next_beat, f"a heartbeat of {role}")
+        assert found is not None
+        return found
+
     async def figures(self, role: str) -> dict[str, float]:
         """The figures of a role's next heartbeat."""
-
-        async def next_beat() -> dict[str, float]:
-            async with asyncio.timeout(5), contextlib.aclosing(self.bus.listen(status_subject(role))) as beats:
-                async for beat in beats:
-                    return msgspec.json.decode(beat.payload, type=Status).figures
-            return {}
-
-        async def patient() -> dict[str, float]:
-            with contextlib.suppress(TimeoutError):
-                return await next_beat()
-            return {}
-
-        return await eventually(patient, f"a heartbeat of {role}")
+        return (await self.status(role)).figures
 
     async def judged(self) -> None:
         """Until everything that the edge has told so far was judged: an account that was never seen crosses after it, and is blocked."""

@@ -77,7 +77,13 @@ def test_with_postgresql_down_a_fraud_is_blocked_and_people_still_decide_and_aft
                 return await stage.dial(by_hand, "03012345678") == 603
 
             await eventually(refused, "a person's block is at the edge")
-            # What the worker has in hand is lost with it, too.
+
+            async def noticed() -> bool:
+                status = await stage.status("worker")
+                return not status.healthy and "ALERTS" in status.message and "EVENTS" in status.message
+
+            await eventually(noticed, "the worker has tried to copy and says that it waits")
+            # What it has in hand is lost with it, too.
             worker = stage.kill("worker")
             assert await rows(stage, "SELECT 1") == [], "it was down all the time"
         await stage.back("worker", worker)
