@@ -111,31 +111,29 @@ async def second_detector(stage: Stage, folder: Path) -> AsyncIterator[DetectorA
 def test_live_second_and_offline_detector_agree_byte_for_byte(stage: Stage, tmp_path: Path) -> None:
     async def play() -> None:
         with stage.traffic(rate=20) as traffic:
-            first = await stage.defraud(stage.account())
+            frauds = [await stage.defraud(stage.account())]
+            # Between two calls of a fraud: killed, so that it goes on from the start of the log ...
+            killed = 0
+
+            async def kill(calls: int) -> None:
+                nonlocal killed
+                killed = stage.kill("detector") if calls == 1 else killed
+
+            frauds.append(await stage.defraud(stage.account(), between=kill))
+            await stage.back("detector", killed)
+            # ... and stopped in order, so that it goes on from a snapshot, while another fraud is under way. Nobody else judges meanwhile.
+            caller = await stage.caller(account := stage.account())
+            calls = [await caller.invite(stage.expensive_number())]
+            os.kill(stopped := stage.pid("detector"), signal.SIGTERM)
+            calls += [await caller.invite(stage.expensive_number()) for _ in range(3)]
+            await stage.back("detector", stopped)
+
+            async def refused() -> bool:
+                return await stage.dial(account, stage.expensive_number()) == 603
+
+            await eventually(refused, "the fraud of the restart is blocked")
             async with second_detector(stage, tmp_path) as second:
-                # Between two calls of a fraud: killed, so that it goes on from the start of the log ...
-                middle = stage.account()
-                killed = 0
-
-                async def kill(calls: int) -> None:
-                    nonlocal killed
-                    killed = stage.kill("detector") if calls == 1 else killed
-
-                frauds = [first, await stage.defraud(middle, between=kill)]
-                await stage.back("detector", killed)
-                # ... and stopped in order, so that it goes on from a snapshot, while another fraud is under way.
-                stopped = stage.pid("detector")
-                caller = await stage.caller(account := stage.account())
-                calls = [await caller.invite(stage.expensive_number())]
-                os.kill(stopped, signal.SIGTERM)
-                calls += [await caller.invite(stage.expensive_number()) for _ in range(3)]
-                await stage.back("detector", stopped)
-
-                async def refused() -> bool:
-                    return await stage.dial(account, stage.expensive_number()) == 603
-
-                await eventually(refused, "the fraud of the restart is blocked")
-                frauds.append(await stage.defraud(stage.account()))
+                frauds += [await stage.defraud(stage.account()) for _ in range(2)]
                 await traffic.finish()
                 for fraud in frauds:
                     await fraud.hang_up()
