@@ -16,7 +16,7 @@ from ringfence.base.errors import (
     UnavailableError,
     kind_of,
 )
-from ringfence.enforcement.model import Scope
+from ringfence.enforcement.model import Approval, Block, Breaker, Exemption, Proposal, Release, Scope
 
 SUBJECT = "policy.command"
 
@@ -93,11 +93,22 @@ class ResetBreaker(msgspec.Struct, frozen=True, kw_only=True, tag="reset_breaker
     reason: str
 
 
+class RestoreRecord(msgspec.Struct, frozen=True, kw_only=True, tag="restore_record", omit_defaults=True):
+    """Take these into the record again, after JetStream was made anew. What the record holds already stays as it is."""
+
+    blocks: tuple[Block, ...] = ()
+    exemptions: tuple[Exemption, ...] = ()
+    releases: tuple[Release, ...] = ()
+    proposals: tuple[Proposal, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    breakers: tuple[Breaker, ...] = ()
+
+
 class Ping(msgspec.Struct, frozen=True, kw_only=True, tag="ping"):
     """Is an active policy there?"""
 
 
-Command = ImposeBlock | LiftBlock | Exempt | EndExemption | Approve | Reject | ResetBreaker | Ping
+Command = ImposeBlock | LiftBlock | Exempt | EndExemption | Approve | Reject | ResetBreaker | RestoreRecord | Ping
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,6 +120,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exemption_id: str = ""
     approvals: int = 0
     approvals_needed: int = 0
+    restored: int = 0
     message: str = ""
     """One sentence for the person."""
     instance: str = ""

@@ -82,6 +82,23 @@ class BreakerReset(msgspec.Struct, frozen=True, kw_only=True, tag="breaker_reset
     breaker: Breaker
 
 
+class EntryRestored(msgspec.Struct, frozen=True, kw_only=True, tag="entry_restored"):
+    """An entry in force came back into a new JetStream, from the copy in PostgreSQL. One field is set."""
+
+    block: Block | None = None
+    exemption: Exemption | None = None
+    proposal: Proposal | None = None
+    breaker: Breaker | None = None
+
+    @property
+    def entry(self) -> Block | Exemption | Proposal | Breaker:
+        """What came back; PeerError when nothing did."""
+        entry = self.block or self.exemption or self.proposal or self.breaker
+        if entry is None:
+            raise PeerError("this event of enforcement names no entry", reason="bad_event")
+        return entry
+
+
 Event = (
     BlockImposed
     | BlockLifted
@@ -95,6 +112,7 @@ Event = (
     | ExemptionEnded
     | BreakerOpened
     | BreakerReset
+    | EntryRestored
 )
 
 _encoder = msgspec.json.Encoder()
@@ -133,3 +151,18 @@ def _id_of(event: Event) -> str:
             return event.exemption.exemption_id
         case BreakerOpened() | BreakerReset():
             return event.breaker.kind
+        case EntryRestored():
+            return id_of(event.entry)
+
+
+def id_of(entry: Block | Exemption | Proposal | Breaker) -> str:
+    """What an entry is called in subjects and in history."""
+    match entry:
+        case Block():
+            return entry.block_id
+        case Exemption():
+            return entry.exemption_id
+        case Proposal():
+            return entry.proposal_id
+        case Breaker():
+            return entry.kind

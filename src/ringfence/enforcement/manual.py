@@ -18,8 +18,11 @@ from ringfence.enforcement.model import (
     MAX_NAME_CHARACTERS,
     MAX_REASON_CHARACTERS,
     MIN_RANGE_DIGITS,
+    Approval,
     Block,
     BlockPlan,
+    Breaker,
+    Exemption,
     Proposal,
     Release,
     Scope,
@@ -29,7 +32,7 @@ from ringfence.enforcement.model import (
     normal_text,
     normal_value,
 )
-from ringfence.enforcement.policy import PROPOSAL_MS, Decision, PolicySettings, in_force, is_full
+from ringfence.enforcement.policy import GRACE_MS, PROPOSAL_MS, Decision, PolicySettings, in_force, is_full
 from ringfence.enforcement.state import State
 
 WIDEST_EXEMPT = {4: 8, 6: 32}
@@ -149,6 +152,26 @@ def release_of(block: Block, by: str, now_ms: int) -> Release:
         at_ms=now_ms,
         by=by,
     )
+
+
+def still_valid(
+    record: Block | Exemption | Release | Proposal | Approval | Breaker, state: State, settings: PolicySettings, now_ms: int
+) -> bool:
+    """Whether an entry of the past may come back into the record: it is not over, and no invariant forbids it."""
+    match record:
+        case Block():
+            against = objection(record.scope, record.value, state=state, guard=settings.guard, now_ms=now_ms)
+            # Exemptions end no block that is in force.
+            forbidden = (against is not None and against.reason != "exempt") or is_full(record.scope, state)
+            return record.in_force(now_ms) and record.until_ms <= now_ms + MAX_BLOCK_MS and not forbidden
+        case Exemption():
+            return not record.ended_ms and now_ms < record.until_ms
+        case Release():
+            return now_ms < record.at_ms + GRACE_MS
+        case Proposal():
+            return record.state == "open" and now_ms < record.until_ms
+        case Approval() | Breaker():
+            return True
 
 
 def _propose_mass(block: Block, touched: int, fresh_id: str) -> Decision:

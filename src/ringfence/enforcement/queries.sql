@@ -26,6 +26,32 @@ order by imposed_at desc, block_id desc limit %(limit)s;
 select scope, count(*) as blocks from enforcement.blocks
 where state = 'active' and until_at > ringfence.at(%(now_ms)s) group by scope order by scope;
 
+-- blocks_in_force --
+select entry::text as entry from enforcement.blocks
+where state = 'active' and until_at > ringfence.at(%(now_ms)s) order by imposed_at, block_id;
+
+-- blocks_lifted_since --
+select entry::text as entry from enforcement.blocks
+where state = 'lifted' and ended_at > ringfence.at(%(since_ms)s) order by ended_at, block_id;
+
+-- expire_blocks --
+-- Nobody is left to announce their end.
+update enforcement.blocks set state = 'expired', ended_at = until_at,
+    entry = entry || jsonb_build_object('state', 'expired', 'ended_ms', ringfence.ms(until_at), 'ended_by', 'time')
+where state = 'active' and until_at <= ringfence.at(%(now_ms)s);
+
+-- reset_blocks --
+update enforcement.blocks set revision = 0 where revision <> 0;
+
+-- reset_exemptions --
+update enforcement.exemptions set revision = 0 where revision <> 0;
+
+-- reset_proposals --
+update enforcement.proposals set revision = 0 where revision <> 0;
+
+-- reset_breakers --
+update enforcement.breakers set revision = 0 where revision <> 0;
+
 -- put_exemption --
 insert into enforcement.exemptions as e (exemption_id, revision, scope, value, owner, created_at, until_at, ended_at, entry)
 values (%(exemption_id)s, %(revision)s, %(scope)s, %(value)s, %(owner)s, ringfence.at(%(created_ms)s), ringfence.at(%(until_ms)s),
@@ -38,7 +64,7 @@ where e.revision < excluded.revision;
 select entry::text as entry from enforcement.exemptions
 where (%(running)s = false or (ended_at is null and until_at > ringfence.at(%(now_ms)s)))
   and (%(value)s = '' or value = %(value)s)
-order by created_at desc limit %(limit)s;
+order by created_at desc limit %(limit)s::bigint;
 
 -- put_proposal --
 insert into enforcement.proposals as p (proposal_id, revision, state, account, alert_id, created_at, until_at, entry)
@@ -50,6 +76,10 @@ where p.revision < excluded.revision;
 
 -- find_proposal --
 select entry::text as entry from enforcement.proposals where proposal_id = %(proposal_id)s;
+
+-- proposals_open --
+select entry::text as entry from enforcement.proposals
+where state = 'open' and until_at > ringfence.at(%(now_ms)s) order by created_at, proposal_id;
 
 -- list_proposals --
 select entry::text as entry from enforcement.proposals

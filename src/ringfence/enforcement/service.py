@@ -16,6 +16,7 @@ from ringfence.enforcement.events import (
     BlockLifted,
     BreakerOpened,
     BreakerReset,
+    EntryRestored,
     Event,
     ExemptionEnded,
     ExemptionMade,
@@ -23,8 +24,11 @@ from ringfence.enforcement.events import (
     ProposalExpired,
     ProposalMade,
     ProposalRejected,
+    id_of,
 )
-from ringfence.enforcement.model import MAX_ACCOUNT_BYTES, Approval, Block, Breaker, EdgeReport, Exemption, Proposal, Scope
+from ringfence.enforcement.manual import release_of
+from ringfence.enforcement.model import MAX_ACCOUNT_BYTES, Approval, Block, Breaker, EdgeReport, Exemption, Proposal, Release, Scope
+from ringfence.enforcement.policy import GRACE_MS
 from ringfence.enforcement.store import EnforcementStore
 from ringfence.runtime.db import Database
 
@@ -45,6 +49,19 @@ class Happening:
     person: str
     """`rule:D02@1`, a person's name, or empty when time did it."""
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """What the copy knows to hold now: what a new JetStream lacks."""
+
+    blocks: tuple[Block, ...]
+    exemptions: tuple[Exemption, ...]
+    releases: tuple[Release, ...]
+    """Made from the blocks that people lifted; the copy keeps no others."""
+    proposals: tuple[Proposal, ...]
+    approvals: tuple[Approval, ...]
+    breakers: tuple[Breaker, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +99,8 @@ class EnforcementService:
                     await store.put_exemption(event.exemption, revision)
                 case BreakerOpened() | BreakerReset():
                     await store.put_breaker(event.breaker, revision)
+                case EntryRestored():
+                    await _put(store, event.entry, revision)
                 case _:
                     assert_never(event)
             line = happening_of(event, at_ms)
@@ -98,17 +117,35 @@ class EnforcementService:
             )
             return bool(fresh)
 
-    async def copy(self, entry: Block | Exemption | Proposal, revision: int) -> bool:
+    async def copy(self, entry: Block | Exemption | Proposal | Approval | Breaker, revision: int) -> bool:
         """Copy an entry of a bucket, without history; whether it was news."""
         async with self._db.transaction() as connection:
+            return await _put(EnforcementStore(connection), entry, revision)
+
+    async def begin_anew(self) -> None:
+        """JetStream was made anew and counts revisions from one: any entry of it is newer than the copy. What is over has expired."""
+        async with self._db.transaction() as connection:
             store = EnforcementStore(connection)
-            match entry:
-                case Block():
-                    return await store.put_block(entry, revision)
-                case Exemption():
-                    return await store.put_exemption(entry, revision)
-                case Proposal():
-                    return await store.put_proposal(entry, revision)
+            for query in ("reset_blocks", "reset_exemptions", "reset_proposals", "reset_breakers"):
+                await store.run(query)
+            await store.run("expire_blocks", now_ms=self._clock())
+
+    async def in_force(self) -> InForce:
+        """Everything of the copy that holds now."""
+        now_ms = self._clock()
+        async with self._db.transaction() as connection:
+            store = EnforcementStore(connection)
+            lifted = await store.blocks("blocks_lifted_since", since_ms=now_ms - GRACE_MS)
+            proposals = await store.proposals("proposals_open", now_ms=now_ms)
+            return InForce(
+                blocks=await store.blocks("blocks_in_force", now_ms=now_ms),
+                exemptions=await store.exemptions(running=True, value="", now_ms=now_ms, limit=None),
+                # What policy itself lifted, because a fact changed, began no grace.
+                releases=tuple(release_of(block, block.ended_by, block.ended_ms) for block in lifted if block.ended_by != "policy"),
+                proposals=proposals,
+                approvals=await store.approvals([proposal.proposal_id for proposal in proposals]),
+                breakers=await store.breakers(),
+            )
 
     async def revisions(self, bucket: Literal["blocks", "exemptions", "proposals"]) -> dict[str, int]:
         """The revision of each entry that the copy holds, by id: what a bucket need not send again."""
@@ -242,11 +279,40 @@ def happening_of(event: Event, at_ms: int) -> Happening:
             facts = (breaker.kind, "", breaker.kind, "", f"{breaker.subjects} subjects, the limit is {breaker.limit}")
         case BreakerReset(breaker=breaker):
             facts = (breaker.kind, "", breaker.kind, breaker.reset_by, breaker.reset_reason)
+        case EntryRestored():
+            facts = _restored(event.entry)
         case _:
             assert_never(event)
     record_id, account, value, person, reason = facts
     name = str(type(event).__struct_config__.tag)
     return Happening(name=name, record_id=record_id, at_ms=at_ms, account=account, value=value, person=person, reason=reason)
+
+
+def _restored(entry: Block | Exemption | Proposal | Breaker) -> tuple[str, str, str, str, str]:
+    match entry:
+        case Block():
+            account, value = entry.account, entry.value
+        case Exemption():
+            account, value = _owner(entry), entry.value
+        case Proposal():
+            account, value = entry.account, entry.plan.value
+        case Breaker():
+            account, value = "", entry.kind
+    return id_of(entry), account, value, "role:worker", "JetStream was made anew; this came back from the copy in PostgreSQL"
+
+
+async def _put(store: EnforcementStore, entry: Block | Exemption | Proposal | Approval | Breaker, revision: int) -> bool:
+    match entry:
+        case Block():
+            return await store.put_block(entry, revision)
+        case Exemption():
+            return await store.put_exemption(entry, revision)
+        case Proposal():
+            return await store.put_proposal(entry, revision)
+        case Approval():
+            return await store.put_approval(entry)
+        case Breaker():
+            return await store.put_breaker(entry, revision)
 
 
 def _owner(exemption: Exemption) -> str:

@@ -91,13 +91,13 @@ class EnforcementStore:
             > 0
         )
 
-    async def put_approval(self, approval: Approval) -> None:
-        """Copy one person's yes."""
-        await self.run("put_approval", proposal_id=approval.proposal_id, person=approval.by, at_ms=approval.at_ms)
+    async def put_approval(self, approval: Approval) -> bool:
+        """Copy one person's yes; whether it was news."""
+        return await self.run("put_approval", proposal_id=approval.proposal_id, person=approval.by, at_ms=approval.at_ms) > 0
 
-    async def put_breaker(self, breaker: Breaker, revision: int) -> None:
-        """Copy an entry."""
-        await self.run("put_breaker", kind=breaker.kind, revision=revision, entry=_json(breaker))
+    async def put_breaker(self, breaker: Breaker, revision: int) -> bool:
+        """Copy an entry; whether it was news."""
+        return await self.run("put_breaker", kind=breaker.kind, revision=revision, entry=_json(breaker)) > 0
 
     async def put_edge(self, report: EdgeReport) -> None:
         """Copy what the connector last said of an edge."""

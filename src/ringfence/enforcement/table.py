@@ -21,6 +21,7 @@ from ringfence.enforcement.events import (
     BlockLifted,
     BreakerOpened,
     BreakerReset,
+    EntryRestored,
     Event,
     ExemptionEnded,
     ExemptionMade,
@@ -135,6 +136,11 @@ class Table:
             kind.drop(self.state, key)
             self._held.pop((kind.bucket, key), None)
 
+    def holds(self, record: Record) -> bool:
+        """Whether the record has an entry by this key, whatever it says."""
+        kind = _KIND_OF[type(record)]
+        return self._held.get((kind.bucket, kind.key(record)), (0, None))[1] is not None
+
     def is_current(self, record: Record) -> bool:
         """Whether the record is what the bucket holds, as far as we know."""
         kind = _KIND_OF[type(record)]
@@ -241,6 +247,21 @@ def event_of(record: Record) -> Event | None:
         case Breaker():
             return BreakerOpened(breaker=record) if record.is_open else BreakerReset(breaker=record)
         case Release():
+            return None
+
+
+def restored_event_of(record: Record) -> Event | None:
+    """The announcement of an entry that came back; None for those that are part of another's."""
+    match record:
+        case Block():
+            return EntryRestored(block=record)
+        case Exemption():
+            return EntryRestored(exemption=record)
+        case Proposal():
+            return EntryRestored(proposal=record)
+        case Breaker():
+            return EntryRestored(breaker=record)
+        case Approval() | Release():
             return None
 
 

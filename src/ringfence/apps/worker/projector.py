@@ -13,11 +13,12 @@ import msgspec
 
 from ringfence.access.service import AccessService
 from ringfence.apps.worker.control import ControlWriter
+from ringfence.apps.worker.refill import is_new, refill
 from ringfence.base.errors import OperatorError, PeerError, UnavailableError
 from ringfence.base.money import show_euro
 from ringfence.detection.service import AlertRecord, DetectionService
 from ringfence.enforcement.events import BlockImposed, BlockLifted, BreakerOpened, BreakerReset, Event, decode_event
-from ringfence.enforcement.model import Block, EdgeReport, Exemption, Proposal
+from ringfence.enforcement.model import Approval, Block, Breaker, EdgeReport, Exemption, Proposal
 from ringfence.enforcement.service import EnforcementService, happening_of
 from ringfence.runtime.bucket import CaughtUp
 from ringfence.runtime.bus import Bus, Delivery
@@ -35,6 +36,8 @@ BUCKETS: tuple[tuple[Literal["blocks", "exemptions", "proposals"], type[Block] |
     ("exemptions", Exemption),
     ("proposals", Proposal),
 )
+SMALL_BUCKETS: tuple[tuple[str, type[Approval] | type[Breaker]], ...] = (("approvals", Approval), ("breaker", Breaker))
+"""Few enough to be copied whole each time."""
 
 _log = get_logger(__name__)
 _copied = counter("ringfence_worker_messages_total", "Messages copied to PostgreSQL, by stream.", ("stream",))
@@ -67,7 +70,7 @@ class Projector:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._drain("ALERTS", "worker-alerts", self.take_alert))
             group.create_task(self._drain("EVENTS", "worker-events", self.take_event))
-            group.create_task(self._patiently("buckets", self.copy_buckets))
+            group.create_task(self._patiently("buckets", self.compare_record))
             group.create_task(self._watch_edges())
             group.create_task(self._copy_edges())
 
@@ -95,23 +98,41 @@ class Projector:
         await self._access.audit_once(delivery.subject, _printable(line.person) or "time", line.name, _printable(line.record_id), detail)
         await self._follow_up(event)
 
+    async def compare_record(self) -> None:
+        """Once: each of the record and its copy gets from the other what it lacks."""
+        new = await is_new(self._bus)
+        if new:
+            await self._enforcement.begin_anew()
+        await self.copy_buckets()
+        if new:
+            await refill(self._bus, self._enforcement)
+
     async def copy_buckets(self) -> None:
-        """Once: take over what changed in the record while no worker ran, or while PostgreSQL was restored."""
+        """Take over what changed in the record while no worker ran, or while PostgreSQL was restored."""
         for name, kind in BUCKETS:
-            known = await self._enforcement.revisions(name)
-            async with contextlib.aclosing(self._bus.bucket(name).watch()) as entries:
-                async for entry in entries:
-                    if isinstance(entry, CaughtUp):
-                        break
-                    if entry.value is None or known.get(entry.key, 0) >= entry.revision:
-                        continue
-                    try:
-                        record: Block | Exemption | Proposal = msgspec.json.decode(entry.value, type=kind)
-                    except msgspec.DecodeError as error:
-                        _unreadable.labels(reason="bad_record").inc()
-                        _log.error("record_unreadable", bucket=name, error=str(error))
-                        continue
-                    await self._enforcement.copy(record, entry.revision)
+            await self._copy_bucket(name, kind, await self._enforcement.revisions(name))
+        for small, kind_of_small in SMALL_BUCKETS:
+            await self._copy_bucket(small, kind_of_small, {})
+
+    async def _copy_bucket(
+        self,
+        name: str,
+        kind: type[Block] | type[Exemption] | type[Proposal] | type[Approval] | type[Breaker],
+        known: dict[str, int],
+    ) -> None:
+        async with contextlib.aclosing(self._bus.bucket(name).watch()) as entries:
+            async for entry in entries:
+                if isinstance(entry, CaughtUp):
+                    break
+                if entry.value is None or known.get(entry.key, 0) >= entry.revision:
+                    continue
+                try:
+                    record: Block | Exemption | Proposal | Approval | Breaker = msgspec.json.decode(entry.value, type=kind)
+                except msgspec.DecodeError as error:
+                    _unreadable.labels(reason="bad_record").inc()
+                    _log.error("record_unreadable", bucket=name, error=str(error))
+                    continue
+                await self._enforcement.copy(record, entry.revision)
 
     async def _follow_up(self, event: Event) -> None:
         match event:

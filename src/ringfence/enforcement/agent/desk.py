@@ -23,6 +23,7 @@ from ringfence.enforcement.commands import (
     Ping,
     Reject,
     ResetBreaker,
+    RestoreRecord,
     decode_reply,
     encode_command,
 )
@@ -35,6 +36,7 @@ from ringfence.enforcement.manual import (
     normal_exemption,
     normal_person,
     release_of,
+    still_valid,
 )
 from ringfence.enforcement.model import (
     MAX_NAME_CHARACTERS,
@@ -48,8 +50,11 @@ from ringfence.enforcement.model import (
 from ringfence.enforcement.policy import PolicySettings, in_force
 from ringfence.enforcement.state import State
 from ringfence.runtime.bus import Bus
+from ringfence.runtime.log import get_logger
 
 ASK_SECONDS = 5.0
+
+_log = get_logger(__name__)
 
 
 async def ask_policy(bus: Bus, command: Command, *, timeout_seconds: float = ASK_SECONDS) -> Done:
@@ -87,6 +92,8 @@ class Desk:
                 done = await self._reject(command)
             case ResetBreaker():
                 done = await self._reset_breaker(command)
+            case RestoreRecord():
+                done = await self._restore(command)
             case Ping():
                 done = Done()
             case _:
@@ -191,6 +198,19 @@ class Desk:
             raise ConflictError(f"the breaker for {kind} blocks is closed already", reason="breaker_closed")
         await self._journal.write(Breaker(kind=kind, reset_ms=self._clock(), reset_by=by, reset_reason=reason))
         return Done(message=f"automatic {kind} blocks may happen again")
+
+    async def _restore(self, command: RestoreRecord) -> Done:
+        """Exemptions, graces and breakers first, for they hold blocks back; approvals before the proposal that they count for."""
+        now_ms, restored, left = self._clock(), 0, 0
+        groups = (command.exemptions, command.releases, command.breakers, command.blocks, command.approvals, command.proposals)
+        for record in (record for group in groups for record in group):
+            if not still_valid(record, self._state, self._settings, now_ms):
+                left += 1
+                continue
+            restored += await self._journal.restore(record)
+        if restored or left:
+            _log.warning("record_restored", entries=restored, no_longer_valid=left)
+        return Done(restored=restored, message=f"{restored} entries are back")
 
     def _open_proposal(self, proposal_id: str, now_ms: int) -> Proposal:
         proposal = self._state.proposals.get(proposal_id)

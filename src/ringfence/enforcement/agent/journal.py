@@ -8,8 +8,8 @@ import asyncio
 from collections import deque
 
 from ringfence.base.errors import ConflictError, UnavailableError
-from ringfence.enforcement.events import encode_event, subject_of
-from ringfence.enforcement.table import Record, Table, event_of
+from ringfence.enforcement.events import Event, encode_event, subject_of
+from ringfence.enforcement.table import Record, Table, event_of, restored_event_of
 from ringfence.runtime.bus import Bus
 from ringfence.runtime.lease import Lease
 from ringfence.runtime.log import get_logger
@@ -26,20 +26,34 @@ class Journal:
         self._bus = bus
         self._table = table
         self._lease = lease
-        self._queue: deque[tuple[Record, int]] = deque()
+        self._queue: deque[tuple[Event | None, int]] = deque()
         self._filled = asyncio.Event()
         self._uncertain = False
         """A write's acknowledgement was lost: the record may hold what was never queued."""
 
     async def write(self, record: Record) -> None:
         """Record a change and have it announced; ConflictError when the record or the lease is no longer ours."""
+        await self._write(record, event_of(record))
+
+    async def restore(self, record: Record) -> bool:
+        """Take an entry back into the record and have that announced; False, and nothing happens, where there is one by that key."""
+        if self._table.holds(record):
+            return False
+        try:
+            await self._write(record, restored_event_of(record))
+        except ConflictError:
+            self.check_lease()
+            return False  # Somebody wrote it meanwhile: theirs is newer.
+        return True
+
+    async def _write(self, record: Record, event: Event | None) -> None:
         self.check_lease()
         try:
             revision = await self._table.write(record)
         except UnavailableError:
             self._uncertain = True
             raise
-        self._queue.append((record, revision))
+        self._queue.append((event, revision))
         self._filled.set()
 
     async def forget(self, record: Record) -> None:
@@ -55,7 +69,7 @@ class Journal:
     async def catch_up(self) -> None:
         """Queue what an earlier writer recorded and may not have announced."""
         await self._table.load_cursor()
-        self._queue = deque(self._table.unannounced())
+        self._queue = deque((event_of(record), revision) for record, revision in self._table.unannounced())
         self._filled.set()
         if self._queue:
             _log.info("announcements_caught_up", count=len(self._queue))
@@ -66,8 +80,7 @@ class Journal:
             await self._filled.wait()
             self._filled.clear()
             while self._queue:
-                record, revision = self._queue[0]
-                event = event_of(record)
+                event, revision = self._queue[0]
                 if event is not None and not await self._publish(subject_of(event, revision), encode_event(event)):
                     continue
                 self._queue.popleft()
@@ -76,7 +89,7 @@ class Journal:
         """Remember how far was announced, when all was."""
         if self._uncertain and not self._queue:
             self._uncertain = False
-            self._queue.extend(self._table.unannounced())
+            self._queue.extend((event_of(record), revision) for record, revision in self._table.unannounced())
             self._filled.set()
         if not self._queue:
             await self._table.save_cursor()
