@@ -23,6 +23,8 @@ MAX_CALLS = 10_000
 """Calls or registrations of one answer at the most."""
 MAX_CALL_IDS = 1_000
 MAX_QUESTION_DAYS = 400
+FILES_TRIES = 3
+"""How often a question is asked anew because files were merged meanwhile."""
 
 _ATTEMPTS = (int(Kind.ATTEMPT), int(Kind.CALL))
 
@@ -196,23 +198,30 @@ class CallArchive:
         from_ms, to_ms = values["from_ms"], values["to_ms"]
         if not 0 <= from_ms <= to_ms or to_ms - from_ms > MAX_QUESTION_DAYS * layout.DAY_MS:
             raise OperatorError(f"Ask for a span of at most {MAX_QUESTION_DAYS} days whose start is before its end.", reason="bad_span")
-        files = [str(path) for path in layout.files(self._folder, kind, from_ms=from_ms, to_ms=to_ms)]
-        if not files:
-            return []
+        # DuckDB refuses values that a question does not name, so only those it names are handed over.
+        named = {name: value for name, value in values.items() if f"${name}" in question}
+        for _ in range(FILES_TRIES):
+            files = [str(path) for path in layout.files(self._folder, kind, from_ms=from_ms, to_ms=to_ms)]
+            if not files:
+                return []
+            try:
+                return self._answer(question, {"files": files} | named)
+            except (duckdb.IOException, duckdb.InvalidInputException) as refused:
+                error = str(refused)[:200]
+                if all(Path(file).exists() for file in files):
+                    break  # Not that minutes were merged or a day was removed in the middle: a file is damaged.
+        raise UnavailableError(f"The archive cannot be read: {error}", reason="archive_unreadable")
+
+    def _answer(self, question: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         cursor = self._database.cursor()
         limit = threading.Timer(self._seconds, cursor.interrupt)
         limit.start()
         try:
-            # DuckDB refuses values that a question does not name, so only those it names are handed over.
-            named = {name: value for name, value in values.items() if f"${name}" in question}
-            return cursor.execute(question, {"files": files} | named).fetchall()
+            return cursor.execute(question, values).fetchall()
         except duckdb.InterruptException:
             raise UnavailableError("The archive took too long; ask for a shorter span.", reason="archive_slow") from None
         except duckdb.OutOfMemoryException:
             raise UnavailableError("The answer needs too much memory; ask for a shorter span.", reason="archive_memory") from None
-        except (duckdb.IOException, duckdb.InvalidInputException) as refused:
-            # Retention removed a day in the middle, or a file is damaged.
-            raise UnavailableError(f"The archive cannot be read: {str(refused)[:200]}", reason="archive_unreadable") from None
         finally:
             limit.cancel()
             cursor.close()

@@ -52,20 +52,20 @@ def replay(folder: Path, *, view: str = "account", lane: int = 0, after: Positio
         yield from sorted((message for message in messages if not same_log or message.sequence > after.sequence), key=_sequence)
 
 
-def _minutes(folder: Path, view: str, lane: int) -> list[tuple[FileName, dict[str, Path]]]:
-    """What `write` wrote at a time, oldest first: a name and its file of each kind."""
-    found: dict[FileName, dict[str, Path]] = {}
+def _minutes(folder: Path, view: str, lane: int) -> list[tuple[FileName, dict[str, list[Path]]]]:
+    """What `write` wrote at a time, or what was merged of it, oldest first: a name and its files of each kind."""
+    found: dict[FileName, dict[str, list[Path]]] = {}
     for kind in FOLDERS:
         for _, day in layout.days(folder, kind):
             for path in day.iterdir():
                 name = layout.parse_name(path.name)
                 if name and (name.view, name.lane) == (view, lane):
-                    found.setdefault(name, {})[kind] = path
-    return sorted(found.items(), key=lambda item: (item[0].at_ms, item[0].first))
+                    found.setdefault(name, {}).setdefault(kind, []).append(path)
+    return [(name, layout.effective(files)) for name, files in layout.gathered(found)]
 
 
-def _rows(paths: dict[str, Path]) -> Iterator[ReplayedRows]:
-    tables = [pq.read_table(paths[kind], partitioning=None) for kind in (CALLS, REGISTRATIONS) if kind in paths]
+def _rows(paths: dict[str, list[Path]]) -> Iterator[ReplayedRows]:
+    tables = [pq.read_table(path, partitioning=None) for kind in (CALLS, REGISTRATIONS) for path in paths.get(kind, [])]
     if not tables:
         return
     table = pa.concat_tables(tables).sort_by([("sequence", "ascending"), ("row", "ascending")]).combine_chunks()
@@ -77,9 +77,9 @@ def _rows(paths: dict[str, Path]) -> Iterator[ReplayedRows]:
         yield ReplayedRows(int(sequences[start]), rows_of(record_batch.cast(SCHEMA)))
 
 
-def _control(paths: dict[str, Path]) -> Iterator[ReplayedControl]:
-    if CONTROL in paths:
-        for fields in pq.read_table(paths[CONTROL], partitioning=None).to_pylist():
+def _control(paths: dict[str, list[Path]]) -> Iterator[ReplayedControl]:
+    for path in paths.get(CONTROL, []):
+        for fields in pq.read_table(path, partitioning=None).to_pylist():
             yield ReplayedControl(fields["sequence"], fields["at_ms"], fields["kind"], fields["payload"])
 
 

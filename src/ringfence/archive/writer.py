@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from ringfence.archive import batches, layout
 from ringfence.archive.durable import make_folder, remove_unfinished, sync_folder, write_durably
 from ringfence.archive.layout import CALLS, CONTROL, CONTROL_SCHEMA, FOLDERS, REGISTRATION_KINDS, REGISTRATIONS, ROW_SCHEMA, FileName
-from ringfence.base.errors import OperatorError, PeerError
+from ringfence.base.errors import OperatorError, PeerError, UnavailableError
 
 ROWS = "rows"
 UNREADABLE = "unreadable"
@@ -68,11 +68,12 @@ class ArchiveWriter:
         self._folder = folder
         self._view = view
         self._lane = lane
-        self._position_path = folder / "positions" / f"{view}-{lane}.json"
+        self._position_path = _position_path(folder, view, lane)
+        self._attempted: list[Path] = []
         make_folder(self._position_path.parent)
         for kind in FOLDERS:
             make_folder(folder / kind)
-        self.position = self._read_position()
+        self.position = read_position(folder, view, lane)
         self.leftovers = remove_unfinished(folder) + self._remove_leftovers()
         """Files of a crash that were removed at the start."""
 
@@ -81,19 +82,22 @@ class ArchiveWriter:
         fresh = [entry for entry in entries if not self.position.covers(entry)]
         if not fresh:
             return Written(0, len(entries), 0, ())
+        self._remove_attempted()
         calls, registrations, control, unreadable = _sorted_out(fresh)
         # Later files carry later times whatever the log's clock does: the start tells leftovers by it, and replay the order.
         at_ms = max(self.position.at_ms + 1, *(entry.at_ms for entry in fresh))
-        name = FileName(self._view, self._lane, fresh[0].sequence, fresh[-1].sequence, at_ms).text()
+        name = FileName(self._view, self._lane, fresh[0].sequence, fresh[-1].sequence, at_ms, at_ms).text()
         day = layout.day_of(fresh[0].at_ms)
         written: list[Path] = []
         for kind, table in ((CALLS, calls), (REGISTRATIONS, registrations), (CONTROL, control)):
             if table.num_rows:
                 path = layout.day_folder(self._folder, kind, day) / name
                 make_folder(path.parent)
-                write_durably(path, partial(_put_table, table))
+                self._attempted.append(path)
+                write_durably(path, partial(put_table, table))
                 written.append(path)
         self._move_to(Position(fresh[-1].sequence, at_ms))
+        self._attempted.clear()
         return Written(calls.num_rows + registrations.num_rows, len(entries) - len(fresh), unreadable, tuple(written))
 
     def _move_to(self, position: Position) -> None:
@@ -101,16 +105,15 @@ class ArchiveWriter:
         write_durably(self._position_path, partial(_put_bytes, encoded))
         self.position = position
 
-    def _read_position(self) -> Position:
-        if not self._position_path.exists():
-            return Position()
+    def _remove_attempted(self) -> None:
+        """Files of a call that failed before its position was written: the next one has more messages and other names."""
         try:
-            return msgspec.json.decode(self._position_path.read_bytes(), type=Position)
-        except msgspec.DecodeError:
-            raise OperatorError(
-                f"{self._position_path} is damaged; restore it from a backup, or remove it and the archive of that day.",
-                reason="damaged_position",
-            ) from None
+            while self._attempted:
+                self._attempted[-1].unlink(missing_ok=True)
+                self._attempted.pop()
+        except OSError as refused:
+            name = self._attempted[-1].name
+            raise UnavailableError(f"{name} cannot be removed: {refused.strerror or refused}.", reason="disk") from refused
 
     def _remove_leftovers(self) -> int:
         """Files that were finished when the process died, before the position was written: their messages will be delivered again."""
@@ -125,6 +128,23 @@ class ArchiveWriter:
                 if removed:
                     sync_folder(path)
         return removed
+
+
+def read_position(folder: Path, view: str, lane: int) -> Position:
+    """How far a lane is archived. OperatorError when the file is damaged."""
+    path = _position_path(folder, view, lane)
+    if not path.exists():
+        return Position()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Position)
+    except msgspec.DecodeError:
+        raise OperatorError(
+            f"{path} is damaged; restore it from a backup, or remove it and the archive of that day.", reason="damaged_position"
+        ) from None
+
+
+def _position_path(folder: Path, view: str, lane: int) -> Path:
+    return folder / "positions" / f"{view}-{lane}.json"
 
 
 def _sorted_out(entries: Sequence[LogEntry]) -> tuple[pa.Table, pa.Table, pa.Table, int]:
@@ -170,11 +190,13 @@ def _control_table(entries: Sequence[LogEntry]) -> pa.Table:
     return pa.Table.from_pydict(columns, schema=CONTROL_SCHEMA)
 
 
-def _put_table(table: pa.Table, file: BinaryIO) -> None:
+def put_table(table: pa.Table, file: BinaryIO, *, row_group_rows: int | None = None) -> None:
+    """Write a table of the archive as Parquet."""
     names = set(table.column_names)
     pq.write_table(
         table,
         file,
+        row_group_size=row_group_rows,
         compression="zstd",
         use_dictionary=[name for name in _DICTIONARY if name in names],  # type: ignore[arg-type]  # the stubs know bool only
         column_encoding={name: "DELTA_BINARY_PACKED" for name in _DELTA if name in names},

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ringfence.apps.worker import archivist
-from ringfence.apps.worker.archivist import Archivist
+from ringfence.apps.worker.archivist import Archivist, merge_days
 from ringfence.archive import batches
 from ringfence.archive.replay import ReplayedRows, replay
 from ringfence.archive.writer import ArchiveWriter
@@ -146,6 +146,30 @@ def test_a_log_that_was_made_anew_is_archived_from_its_first_message(own_nats: N
         assert archived(tmp_path) == [*range(1, 11), *range(101, 101 + fresh)]
         await bus.close()
         await supervisor.close()
+
+    asyncio.run(main())
+
+
+def test_finished_days_are_merged_beside_the_archivist(own_nats: NatsServer, tmp_path: Path) -> None:
+    async def main() -> None:
+        bus = await own_nats.connect("worker")
+        async with archiving(bus, tmp_path):
+            for number in range(1, 31):
+                await publish(bus, number)
+                await asyncio.sleep(0.03)
+            await until(lambda: 30 in archived(tmp_path))
+            assert len(list(tmp_path.rglob("*.parquet"))) > 6
+            board = StatusBoard("worker", "i")
+            tomorrow = asyncio.ensure_future(merge_days(tmp_path, board, lambda: system_clock() + 26 * 3_600_000, lane=0))
+            await until(lambda: len(list(tmp_path.rglob("*.parquet"))) <= 4)  # Two days when it is midnight.
+            tomorrow.cancel()
+            await publish(bus, 31)
+            await until(lambda: 31 in archived(tmp_path))
+        assert archived(tmp_path) == list(range(1, 32))
+        async with archiving(bus, tmp_path):
+            await asyncio.sleep(0.5)
+        assert archived(tmp_path) == list(range(1, 32))
+        await bus.close()
 
     asyncio.run(main())
 

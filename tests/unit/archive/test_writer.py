@@ -145,6 +145,21 @@ def test_a_clock_that_is_set_back_costs_nothing_at_a_restart(tmp_path: Path) -> 
     assert [message.sequence for message in replay(tmp_path)] == [1, 2, 3]
 
 
+def test_what_a_failed_write_left_is_gone_when_the_next_one_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk refuses the position after the files: the next attempt has more messages, so other names."""
+    writer = ArchiveWriter(tmp_path)
+
+    def full(_position: Position) -> None:
+        raise UnavailableError("no room", reason="disk")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "_move_to", full)
+        with pytest.raises(UnavailableError):
+            writer.write([rows_entry(1, Kind.ATTEMPT)])
+    writer.write([rows_entry(1, Kind.ATTEMPT), rows_entry(2, Kind.ATTEMPT)])
+    assert archived(tmp_path, CALLS) == [1, 2]
+
+
 @settings(deadline=None, max_examples=10)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 12)), min_size=1, max_size=6))
 def test_any_redelivery_archives_each_message_once(tmp_path_factory: pytest.TempPathFactory, deliveries: list[tuple[int, int]]) -> None:

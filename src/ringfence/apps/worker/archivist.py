@@ -9,8 +9,10 @@ never a message that is still to come; it is counted and said.
 import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+from ringfence.archive.compaction import compact
 from ringfence.archive.layout import day_of
 from ringfence.archive.retention import expire
 from ringfence.archive.writer import ArchiveWriter, LogEntry, Position
@@ -23,6 +25,7 @@ from ringfence.runtime.status import StatusBoard
 from ringfence.runtime.streams import log_stream
 
 MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
 MAX_BYTES = 64 * 1024 * 1024
 """A busier minute becomes several files; nothing more is taken while twice as much waits for the disk."""
 
@@ -34,6 +37,7 @@ _log = get_logger(__name__)
 _rows = counter("ringfence_archive_rows_total", "Rows written to the archive.")
 _unreadable = counter("ringfence_archive_unreadable_total", "Messages of the log that could not be read and were archived as they are.")
 _missed = counter("ringfence_archive_missed_total", "Messages that the log dropped before they were archived.")
+_merged = counter("ringfence_archive_merged_files_total", "Files of finished days that were merged into few.")
 _replaced = counter("ringfence_archive_logs_replaced_total", "Times that a lane's log was found to be another one than was archived.")
 
 
@@ -158,6 +162,20 @@ async def keep_days(folder: Path, board: StatusBoard, clock: Clock, *, days: int
                 _log.info("archive_days_removed", days=sorted({path.name for path in gone}))
         except UnavailableError as error:
             board.trouble("retention", f"Old days stay in the archive: {error}")
+        await asyncio.sleep(RETENTION_SECONDS)
+
+
+async def merge_days(folder: Path, board: StatusBoard, clock: Clock, *, lane: int) -> None:
+    """Merge the files of finished days, every hour, until cancelled. The newest day is finished when it is over for an hour."""
+    while True:
+        groups = compact(folder, today=day_of(clock() - HOUR_MS), lane=lane)
+        try:
+            while (done := await asyncio.to_thread(partial(next, groups, None))) is not None:
+                _merged.inc(done.before)
+                _log.info("archive_files_merged", lane=lane, before=done.before, after=done.after)
+            board.settled("merge")
+        except UnavailableError as error:
+            board.trouble("merge", f"Finished days of the archive stay in many files: {error}")
         await asyncio.sleep(RETENTION_SECONDS)
 
 

@@ -7,7 +7,7 @@ unacknowledged.
 import asyncio
 
 from ringfence.access.service import AccessService
-from ringfence.apps.worker.archivist import Archivist, keep_days
+from ringfence.apps.worker.archivist import Archivist, keep_days, merge_days
 from ringfence.apps.worker.beginnings import begin, read_first_rules
 from ringfence.apps.worker.control import ControlWriter
 from ringfence.apps.worker.pager import Pager
@@ -54,9 +54,11 @@ async def run(role: Role) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(lease.keep())
-                for lane in range(LANES["account"]):
-                    writer = await asyncio.to_thread(ArchiveWriter, settings.archive_dir, lane=lane)
+                # All of them first: a writer that begins removes what a crash left half written, in the whole folder.
+                writers = [await asyncio.to_thread(ArchiveWriter, settings.archive_dir, lane=lane) for lane in range(LANES["account"])]
+                for lane, writer in enumerate(writers):
                     group.create_task(Archivist(bus, writer, board, role.clock, lane=lane).run())
+                    group.create_task(merge_days(settings.archive_dir, board, role.clock, lane=lane))
                 group.create_task(keep_days(settings.archive_dir, board, role.clock, days=settings.archive.retention_days))
                 group.create_task(log_audit_head(access))
                 group.create_task(control.run())
