@@ -6,16 +6,22 @@ own: what a packet means is decided in `telephony.pipeline`, what the log is in 
 
 import asyncio
 import contextlib
+import gc
 import resource
 import time
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from ringfence.apps.ingest.publish import Publisher
 from ringfence.apps.ingest.receive import TcpServer, UdpReceiver, open_udp
-from ringfence.apps.ingest.records import FileSource, KamailioSource, Source, follow
-from ringfence.apps.ingest.recover import running_calls
+from ringfence.apps.ingest.record_files import FileSource
+from ringfence.apps.ingest.record_tables import KamailioSource
+from ringfence.apps.ingest.records import Record, Source, follow
+from ringfence.apps.ingest.recover import read_back
+from ringfence.archive import call_files
+from ringfence.base.clock import Clock
 from ringfence.base.errors import ConflictError, OperatorError, UnavailableError
 from ringfence.protocols.hep import HepPacket
 from ringfence.runtime.bucket import Entry
@@ -37,10 +43,14 @@ from ringfence.telephony.trust import agent_of
 
 TIMEOUT_SECONDS = 0.01
 """How often the pipeline is asked whether time alone brings rows."""
+TURN_DATAGRAMS = 512
+"""Datagrams that are read before everything else has its turn: some ten milliseconds of work."""
 BEAT_SECONDS = 1.0
 LEASE_SECONDS = 3.0
 DRAIN_SECONDS = 3.0
 RETRY_SECONDS = 1.0
+COLLECT_AFTER = 20_000
+"""Objects more than before that make Python look for cycles (700 by itself)."""
 
 _log = get_logger(__name__)
 _messages = counter("ringfence_ingest_messages_total", "HEP packets of known agents.")
@@ -61,7 +71,7 @@ class Ingest:
         self.publisher = Publisher(role.bus, clock=role.clock, board=role.board, flush_ms=settings.ingest.flush_milliseconds)
         self._receiver: UdpReceiver | None = None
         self._tcp = TcpServer(known=self.pipeline.directory.known, take=self._take_packet, refuse=self._refuse, clock=role.clock)
-        self._sources = [source_of(entry, settings) for entry in settings.ingest.call_records]
+        self._sources = [source_of(entry, settings, role.clock) for entry in settings.ingest.call_records]
         self._counted: dict[str, float] = {}
         self._made = [0] * (max(Kind) + 1)
         """Rows by kind."""
@@ -90,6 +100,7 @@ class Ingest:
                     group.create_task(self._lead(lane))
                 for source, entry in zip(self._sources, settings.ingest.call_records, strict=True):
                     group.create_task(self._follow(source, entry))
+                _spare_the_collector()
                 role.ready()
         finally:
             self._receiver.stop()
@@ -100,13 +111,13 @@ class Ingest:
     async def _recover(self) -> None:
         while True:
             try:
-                rows = await running_calls(self._role.bus)
+                found = await read_back(self._role.bus)
             except UnavailableError as error:
                 self._role.board.trouble("recover", f"The log cannot be read back yet: {error}")
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             self._role.board.settled("recover")
-            self.pipeline.restore(rows)
+            self.pipeline.restore(found.running, found.seen)
             _log.info("running_calls_taken_up", calls=self.pipeline.open_calls)
             return
 
@@ -114,7 +125,11 @@ class Ingest:
         assert self._receiver is not None
         receiver = self._receiver
         while True:
-            if self._read_portion(receiver):
+            # Each turn of the loop lets go of the interpreter's lock, and on a busy machine it comes back late: with a backlog, long turns.
+            read = 0
+            while read < TURN_DATAGRAMS and (portion := self._read_portion(receiver)):
+                read += portion
+            if read:
                 await asyncio.sleep(0)
             else:
                 await receiver.arrived.wait()
@@ -187,13 +202,16 @@ class Ingest:
             else:
                 self._role.board.settled(f"records.{source.name}")
 
-        await follow(source, self._take_records, settle=self.publisher.settle, poll_seconds=entry.poll_seconds, trouble=trouble)
+        def take(records: Sequence[Record]) -> None:
+            now_ms = self._role.clock()
+            for record in records:
+                self._records += 1
+                if isinstance(record, CallRecord):
+                    self._give(self.pipeline.receive_call_record(record, now_ms))
+                else:
+                    self._give(self.pipeline.receive_registration_record(record, source.name, now_ms))
 
-    def _take_records(self, records: Sequence[CallRecord]) -> None:
-        now_ms = self._role.clock()
-        for record in records:
-            self._records += 1
-            self._give(self.pipeline.receive_call_record(record, now_ms))
+        await follow(source, take, settle=self.publisher.settle, poll_seconds=entry.poll_seconds, trouble=trouble)
 
     def _take_packet(self, packet: HepPacket, peer_ip: str, now_ms: int) -> None:
         self._give(self.pipeline.receive_packet(packet, peer_ip, now_ms))
@@ -265,6 +283,13 @@ class Ingest:
         return grown
 
 
+def _spare_the_collector() -> None:
+    """What is here now stays; calls and registrations are remembered for minutes and stand in no cycle, so garbage is looked for rarely."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
+
+
 def pipeline_of(settings: Settings, now_ms: int) -> Pipeline:
     """The pipeline as the settings want it, with the built-in deck until an imported one is read."""
     operator = settings.operator
@@ -293,20 +318,28 @@ def pipeline_of(settings: Settings, now_ms: int) -> Pipeline:
     )
 
 
-def source_of(entry: CallRecords, settings: Settings) -> Source:
-    """The reader of a configured source of call records."""
+def source_of(entry: CallRecords, settings: Settings, clock: Clock) -> Source:
+    """The reader of a configured source of call records. OperatorError for one that cannot be."""
     position = settings.data_dir / "ingest" / f"{entry.name}.json"
+    local = entry.kind in ("kamailio", "asterisk")
+    if local and not entry.time_zone:
+        raise OperatorError(
+            f"Call record source {entry.name} needs time_zone, that of the host that writes it: {entry.kind} writes local times",
+            reason="time_zone",
+        )
+    if entry.time_zone and not local:
+        raise OperatorError(f"Call record source {entry.name}: times in {entry.kind} are UTC; remove time_zone", reason="time_zone")
+    zone = ZoneInfo(entry.time_zone or "UTC")
+    if entry.holds == "registrations" and entry.kind not in ("csv", "parquet"):
+        raise OperatorError(f"Call record source {entry.name}: {entry.kind} holds calls; remove holds", reason="record_kind")
     if entry.kind == "kamailio":
         if entry.url_file is None:
             raise OperatorError(
                 f"Call record source {entry.name} needs url_file, a file of mode 0600 with the URL of the database", reason="no_url"
             )
-        return KamailioSource(entry.name, read_key(entry.url_file), entry.table, entry.columns, position)
-    if entry.kind == "parquet":
-        raise OperatorError(
-            f"Call record source {entry.name}: Parquet files are read by `ringfence backtest`; follow CSV files here", reason="record_kind"
-        )
-    return FileSource(entry.name, entry.kind, entry.path, position)
+        return KamailioSource(entry.name, read_key(entry.url_file), entry.table, entry.columns, position, zone=zone, clock=clock)
+    content = call_files.CALLS if entry.holds == "calls" else call_files.REGISTRATIONS
+    return FileSource(entry.name, entry.kind, entry.path, position, content=content, zone=zone, clock=clock)
 
 
 async def run(role: Role) -> None:
