@@ -23,7 +23,7 @@ from ringfence.base.secret import Secret
 from ringfence.detection.service import DetectionService
 from ringfence.enforcement.service import EnforcementService
 from ringfence.runtime.bus import Bus
-from ringfence.runtime.db import Database
+from ringfence.runtime.db import SURFACE_WAIT_SECONDS, Database
 from ringfence.subscribers.service import SubscribersService
 from ringfence.views.board import Board
 from ringfence.views.history import History
@@ -86,7 +86,7 @@ def form_token(page: str) -> str:
 async def surfaces(database_url: str, nats: NatsServer, folder: Path) -> AsyncIterator[Surfaces]:
     """Open everything, fill the board, close everything."""
     bus = await nats.connect()
-    async with Database(database_url, name="surfaces") as db:
+    async with Database(database_url, name="surfaces", wait_seconds=SURFACE_WAIT_SECONDS) as db:
         access, board, key = AccessService(db), Board(clock=system_clock), b"test"
         views = History(CallArchive(folder), system_clock)
         services = {

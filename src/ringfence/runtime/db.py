@@ -22,6 +22,8 @@ Connection = AsyncConnection[Any]
 Cursor = AsyncCursor[Any]
 
 WAIT_SECONDS = 5.0
+SURFACE_WAIT_SECONDS = 0.4
+"""Where somebody waits for the answer: with one look-up for the token and one for the page, it comes within a second."""
 STATEMENT_MS = 30_000
 LOCK_MS = 4_000
 
@@ -31,16 +33,19 @@ _MIGRATION_LOCK = 0x52494E4746  # "RINGF"
 
 
 class Database:
-    """A pool of connections to one database. `open` it before use, `close` it at the end (or use it as a context)."""
+    """A pool of connections to one database. `open` it before use, `close` it at the end (or use it as a context).
 
-    def __init__(self, url: str, *, name: str, size: int = 8) -> None:
+    A transaction waits `wait_seconds` for a connection at the most.
+    """
+
+    def __init__(self, url: str, *, name: str, size: int = 8, wait_seconds: float = WAIT_SECONDS) -> None:
         options = f"-c statement_timeout={STATEMENT_MS} -c lock_timeout={LOCK_MS} -c timezone=UTC"
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             kwargs={"application_name": f"ringfence-{name}", "options": options, "connect_timeout": int(WAIT_SECONDS)},
             min_size=1,
             max_size=size,
-            timeout=WAIT_SECONDS,
+            timeout=wait_seconds,
             open=False,
             check=AsyncConnectionPool.check_connection,
         )

@@ -10,7 +10,7 @@ from ringfence.apps.console.templating import Renderer
 from ringfence.archive.calls import CallArchive
 from ringfence.detection.service import DetectionService
 from ringfence.enforcement.service import EnforcementService
-from ringfence.runtime.db import Database
+from ringfence.runtime.db import SURFACE_WAIT_SECONDS, Database
 from ringfence.runtime.http import check_surface, serve_http
 from ringfence.runtime.keys import HASH_KEY, read_key
 from ringfence.runtime.role import Role, run_role
@@ -29,7 +29,7 @@ async def run(role: Role) -> None:
     key = read_key(settings.keys_dir / HASH_KEY).open().encode()
     board = Board(clock=role.clock)
     history = History(CallArchive(settings.archive_dir), role.clock)
-    async with Database(settings.database, name="console") as db, asyncio.TaskGroup() as group:
+    async with Database(settings.database, name="console", wait_seconds=SURFACE_WAIT_SECONDS) as db, asyncio.TaskGroup() as group:
         desk = Desk(
             access=AccessService(db, role.clock),
             detection=DetectionService(db, role.clock),
