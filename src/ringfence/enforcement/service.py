@@ -266,7 +266,8 @@ def happening_of(event: Event, at_ms: int) -> Happening:
         case BlockLifted(block=block) | BlockExpired(block=block):
             facts = (block.block_id, block.account, block.value, block.ended_by, block.ended_reason)
         case ProposalMade(proposal=made):
-            facts = (made.proposal_id, made.account, made.plan.value, made.origin, made.reason)
+            # An origin tells people from rules; here a person is called what every other line calls them.
+            facts = (made.proposal_id, made.account, made.plan.value, made.origin.removeprefix("person:"), made.reason)
         case ProposalApproved(proposal=over) | ProposalRejected(proposal=over) | ProposalExpired(proposal=over):
             facts = (over.proposal_id, over.account, over.plan.value, over.decided_by, over.decided_reason)
         case ApprovalGiven(approval=yes):

@@ -23,7 +23,7 @@ from ringfence.enforcement.events import (
     ProposalRejected,
 )  # fmt: skip
 from ringfence.enforcement.model import Approval, Block, BlockPlan, Breaker, EdgeReport, Exemption, Proposal, Scope
-from ringfence.enforcement.service import BlockFilter, EnforcementService, cursor_of
+from ringfence.enforcement.service import BlockFilter, EnforcementService, cursor_of, happening_of
 from ringfence.runtime.db import Database
 
 START_MS = 1_790_000_000_000
@@ -59,6 +59,18 @@ EXEMPTION = Exemption(
     exemption_id="e-1", scope="account", value="hospital", owner="anna", until_ms=START_MS + HOUR_MS, reason="alarm line", author="bert",
     created_ms=START_MS,
 )  # fmt: skip
+
+
+def test_a_person_has_one_spelling_whatever_they_did() -> None:
+    events = (
+        BlockImposed(block=block(1, origin="person:anna", author="anna")),
+        BlockLifted(block=block(1, ended_by="anna")),
+        ProposalMade(proposal=proposal()),
+        ProposalRejected(proposal=proposal(decided_by="anna")),
+        ApprovalGiven(approval=Approval(proposal_id="p-1", by="anna", at_ms=START_MS)),
+    )
+    assert {happening_of(event, START_MS).person for event in events} == {"anna"}
+    assert happening_of(ProposalMade(proposal=proposal(origin="rule:D02@1")), START_MS).person == "rule:D02@1"
 
 
 def test_announcements_in_any_order_and_twice_end_in_the_newest_state(database_url: str) -> None:
