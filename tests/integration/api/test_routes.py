@@ -117,6 +117,12 @@ def test_an_import_is_bounded_and_reported(database_url: str, own_nats: NatsServ
                 assert (known["customer"], known["known"], known["blocked"]) == ("K-1", True, False)
                 long = await program.post("/v1/rules", json={"toml": "x" * 2_000_000})
                 assert long.status_code == 413
+                assert long.json()["error"] == {
+                    "kind": "operator",
+                    "reason": "http_413",
+                    "message": "this body is longer than the route takes; send less, or in several requests",
+                }
+                assert long.headers["X-Content-Type-Options"] == "nosniff"
                 audit = (await program.get("/v1/audit", params={"action": "import_accounts"})).json()
                 assert [entry["actor"] for entry in audit] == ["root"]
 

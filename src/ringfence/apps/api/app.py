@@ -28,10 +28,12 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+TOO_LONG = "this body is longer than the route takes; send less, or in several requests"
+
 
 def build_app(desk: Desk) -> FastAPI:
     """All routes over one desk. Refuses to exist when a route declares no permission."""
-    app = FastAPI(
+    app = _Api(
         title="Ringfence",
         version=__version__,
         summary="Alerts, blocks, calls, accounts and edges of a SIP access operator.",
@@ -48,21 +50,37 @@ def build_app(desk: Desk) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _on_bad_request)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_bug)
-    app.add_middleware(_Headers)
     assert declared(app), "the API has routes"
     return app
 
 
+class _Api(FastAPI):
+    """With our own layer around the framework's limit of the body, whose answers then look like all others."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return _Headers(super().build_middleware_stack())
+
+
 class _Headers:
-    """No caching and no guessing, on every answer."""
+    """No caching and no guessing, on every answer; the framework's plain 413 becomes an error like all others."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        replaced = False
+
         async def send_with_headers(message: Message) -> None:
+            nonlocal replaced
+            if replaced:
+                return
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                if message["status"] == 413 and headers.get("Content-Type", "").startswith("text/plain"):
+                    replaced = True
+                    await _answer(413, "operator", "http_413", TOO_LONG, HEADERS)(scope, receive, send)
+                    return
+                headers.update(HEADERS)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
@@ -95,7 +113,11 @@ async def _on_bad_request(_request: Request, error: Exception) -> JSONResponse:
 
 async def _on_http_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    known = {404: ("not_found", "there is no such route; see /v1/openapi.json"), 405: ("operator", "this route takes another method")}
+    known = {
+        413: ("operator", TOO_LONG),
+        404: ("not_found", "there is no such route; see /v1/openapi.json"),
+        405: ("operator", "this route takes another method"),
+    }
     kind, message = known.get(error.status_code, ("operator", str(error.detail)))
     return _answer(error.status_code, kind, f"http_{error.status_code}", message)
 
