@@ -35,6 +35,15 @@ def test_a_stranger_and_a_wrong_or_missing_key_are_refused() -> None:
     assert not directory.known("203.0.113.1")
 
 
+def test_a_key_that_matched_at_one_source_proves_nothing_at_another() -> None:
+    directory = AgentDirectory([KEYED, agent_of("other", ["203.0.113.0/24"], key=Secret("k3"), trust="hlog")])
+    key = Secret("k1")
+    for _ in range(2):
+        assert directory.identify("192.0.2.1", key) is KEYED
+        assert refused(directory, "203.0.113.1", key) == "bad_key"
+        assert refused(directory, "192.0.2.1", Secret("k3")) == "bad_key"
+
+
 def test_a_wrong_key_is_no_way_into_an_agent_without_one() -> None:
     directory = AgentDirectory([KEYED, agent_of("beside", ["192.0.2.1"], key=None, trust="none")])
     assert refused(directory, "192.0.2.1", Secret("guess")) == "bad_key"
