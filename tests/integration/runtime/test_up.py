@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,7 +18,9 @@ import pytest
 
 from ringfence.base.errors import UnavailableError
 from ringfence.base.secret import Secret
+from ringfence.detection.service import DetectionService
 from ringfence.runtime.bus import Bus
+from ringfence.runtime.db import Database
 from tests.harness.engines import free_port, run_ringfence, short_folder
 
 ROLES = "policy,edge"
@@ -245,3 +248,23 @@ def test_help_answers_at_once_and_an_unknown_command_is_said() -> None:
     assert result.returncode == 0
     assert "Start everything on this machine." in result.stdout
     assert run_ringfence("nonsense").returncode == 2
+
+
+def test_an_imported_rate_deck_reaches_the_edges_class_table_at_the_next_start(installation: Installation) -> None:
+    file = installation.folder / "edges" / "kamailio-1" / "ringfence-settings.cfg"
+
+    async def save() -> None:
+        address = f"postgresql:///ringfence?user=ringfence&host={installation.folder / 'run' / 'postgres'}"
+        async with Database(address, name="test", size=1) as database:
+            await DetectionService(database).save_rates("prefix,country,kind,eur_per_minute\n33,FR,fixed,0.60\n", "anna", home="DE")
+
+    with installation.up():
+        before = file.read_text()
+        asyncio.run(save())
+    with installation.up():
+        after = file.read_text()
+    france, sierra_leone = re.compile(r"(?<![0-9])33=4;|(?<![0-9])33=4\""), re.compile(r"(?<![0-9])232=")
+    assert france.search(after)
+    assert not france.search(before)
+    assert sierra_leone.search(before)
+    assert not sierra_leone.search(after)

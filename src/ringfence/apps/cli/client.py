@@ -153,7 +153,7 @@ def tell(data: Any, *, as_json: bool, columns: Sequence[tuple[str, str]], empty:
     table = Table(box=None, pad_edge=False, header_style="bold")
     chosen = [column for column in columns if column[0] not in LONG or console.width >= WIDE]
     for field, heading in chosen:
-        here = f" {datetime.now().astimezone().tzname()}" if field.endswith("_at") else ""  # noqa: DTZ005, TID251  # The reader's zone.
+        here = f" {datetime.now().astimezone().tzname()}" if field.endswith("_at") else ""  # noqa: TID251  # The reader's zone.
         table.add_column(heading + here, no_wrap=field not in LONG, overflow="fold", justify="right" if field.endswith("_eur") else "left")
     for row in rows:
         table.add_row(*(Text(shown(row.get(field), field)) for field, _ in chosen))

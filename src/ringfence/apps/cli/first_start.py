@@ -11,10 +11,13 @@ from ringfence.access.model import OneTimePassword
 from ringfence.access.service import AccessService
 from ringfence.base.clock import system_clock
 from ringfence.base.errors import OperatorError
+from ringfence.detection.service import DetectionService
 from ringfence.enforcement.kamailio import EdgeDefinition, settings_file
 from ringfence.runtime.db import Database
 from ringfence.runtime.keys import HASH_KEY, ensure_key, read_key
 from ringfence.runtime.settings import Edge, Settings, split_address
+from ringfence.telephony.control import RatesChanged
+from ringfence.telephony.decks import default_deck_text
 from ringfence.telephony.numbers import plan_for
 from ringfence.telephony.rates import read_deck
 
@@ -35,9 +38,15 @@ def make_keys(settings: Settings) -> None:
             ensure_key(file)
 
 
-def write_edge_settings(settings: Settings) -> list[Path]:
-    """`ringfence-settings.cfg` of each edge, mode 0600; their paths. Rewritten at each start, since settings may have changed."""
-    deck_text = (files("ringfence.telephony") / "decks" / "default.csv").read_text("utf-8")
+async def deck_in_force(settings: Settings) -> str:
+    """The rate deck that was imported last, as CSV; the built-in one when none was."""
+    async with Database(settings.database, name="up", size=1) as database:
+        changed = await DetectionService(database).changed("rates")
+    return changed.csv if isinstance(changed, RatesChanged) else default_deck_text()
+
+
+def write_edge_settings(settings: Settings, deck_text: str) -> list[Path]:
+    """`ringfence-settings.cfg` of each edge, mode 0600; their paths. Rewritten at each start, since settings and rates may have changed."""
     deck = read_deck(deck_text, home=settings.operator.country, at_ms=system_clock())
     classes = {prefix: int(kind) for prefix, kind in deck.class_prefixes()}
     written = []

@@ -1,5 +1,6 @@
 """`ringfence rate`: versions of the rate deck."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,3 +30,8 @@ def import_rates(
 ) -> None:
     """Import a rate deck."""
     tell_facts(Api(url, token).upload("/rates", file), as_json=as_json)
+    if not as_json:
+        sys.stderr.write(
+            "New calls are priced by it from now on. Start `ringfence up` again and install each edge's ringfence-settings.cfg, "
+            "so that class blocks at the edges follow it too.\n"
+        )

@@ -75,11 +75,11 @@ async def _live(settings: Settings, config: Path | None, console: Console) -> No
         if finding.problem:
             console.print(f"[yellow]Warning:[/yellow] {finding.problem}", highlight=False)
     first_start.make_keys(settings)
-    edge_files = first_start.write_edge_settings(settings)
     commands = [role_command(role, data_dir=settings.data_dir, config=config, run_dir=settings.run_dir) for role in settings.roles]
     supervisor = Supervisor(commands, tell=lambda line: console.print(line, highlight=False))
     try:
         await engines.start()
+        edge_files = first_start.write_edge_settings(settings, await first_start.deck_in_force(settings))
         await supervisor.start()
         # Last: a password that was made and never shown would lock everybody out.
         password, nobody_yet = await _administrator(settings, console)
