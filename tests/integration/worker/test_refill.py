@@ -56,9 +56,9 @@ async def held(bus: Bus, bucket: str) -> set[str]:
     return set(await bus.bucket(bucket).keys())
 
 
-async def order(bus: Bus, clock: Clock, number: int, hours: int, **more: int) -> str:
+async def order(bus: Bus, clock: Clock, number: int, hours: int, subjects: int = 1) -> str:
     command = ImposeBlock(
-        scope=Scope.NUMBER, value=f"2327610000{number}", until_ms=clock() + hours * HOUR_MS, reason="a test", by="anna", **more
+        scope=Scope.NUMBER, value=f"2327610000{number}", until_ms=clock() + hours * HOUR_MS, reason="a test", by="anna", subjects=subjects
     )
     done = await ask_policy(bus, command)
     return done.block_id or done.proposal_id
