@@ -7,6 +7,7 @@ know: it holds what NATS said last; `connected` says whether NATS still speaks.
 import asyncio
 import contextlib
 from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -14,7 +15,8 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
-from ringfence.base.clock import Clock
+from ringfence.base.clock import Clock, monotonic_seconds
+from ringfence.base.errors import NotFoundError, UnavailableError
 from ringfence.detection.model import Alert, Evidence, decode_alert
 from ringfence.enforcement.model import Approval, Block, Breaker, BreakerKind, EdgeReport, Exemption, Proposal
 from ringfence.runtime.bucket import CaughtUp
@@ -23,6 +25,8 @@ from ringfence.runtime.status import SILENT_MS, Status
 
 CLOSED_KEPT = 500
 """Closed alerts that stay for the lists; older ones are in PostgreSQL."""
+RECORDED_SECONDS = 5.0
+"""How long a person's click on a fresh alert waits for the worker to copy it."""
 SAMPLES = 120
 """Seconds of the past behind the small lines of the overview."""
 
@@ -122,6 +126,22 @@ class Board:
         return self._bus is not None and self._bus.connected
 
     # What the pages ask
+
+    async def once_recorded(self, alert_id: str, act: Callable[[], Awaitable[T]]) -> T:
+        """What `act` says of a stored alert. One that is live but not copied to PostgreSQL yet is waited for, some seconds.
+
+        NotFoundError when nobody knows it; UnavailableError when the copy does not come.
+        """
+        deadline = monotonic_seconds() + RECORDED_SECONDS
+        while True:
+            try:
+                return await act()
+            except NotFoundError:
+                if alert_id not in self.alerts:
+                    raise
+            if monotonic_seconds() > deadline:
+                raise UnavailableError("The alert is not recorded yet; try again in a moment.", reason="not_recorded")
+            await asyncio.sleep(0.1)
 
     def running(self) -> list[LiveAlert]:
         """Alerts that go on: critical before warning, then the dearest first."""

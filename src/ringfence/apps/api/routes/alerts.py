@@ -56,7 +56,7 @@ async def show_alert(desk: AtDesk, alert_id: str) -> AlertSaid:
 @routes.post("/alerts/{alert_id}/acknowledge", permission=Permission.ALERT_ACKNOWLEDGE)
 async def acknowledge(desk: AtDesk, actor: Acting, alert_id: str) -> AlertSaid:
     """Somebody looks at it: paging stops. The first person stays."""
-    found = await desk.detection.acknowledge(alert_id, actor.name)
+    found = await desk.board.once_recorded(alert_id, lambda: desk.detection.acknowledge(alert_id, actor.name))
     await desk.access.audit(actor.name, "acknowledge_alert", alert_id)
     return AlertSaid.of(found)
 
@@ -64,6 +64,6 @@ async def acknowledge(desk: AtDesk, actor: Acting, alert_id: str) -> AlertSaid:
 @routes.post("/alerts/{alert_id}/feedback", permission=Permission.ALERT_FEEDBACK)
 async def give_feedback(desk: AtDesk, actor: Acting, alert_id: str, entry: FeedbackHeard) -> AlertSaid:
     """What it turned out to be; the latest answer counts."""
-    found = await desk.detection.give_feedback(alert_id, entry.feedback, actor.name, entry.note)
+    found = await desk.board.once_recorded(alert_id, lambda: desk.detection.give_feedback(alert_id, entry.feedback, actor.name, entry.note))
     await desk.access.audit(actor.name, "give_feedback", alert_id, {"feedback": entry.feedback.value})
     return AlertSaid.of(found)

@@ -124,7 +124,7 @@ async def live_alert(request: Request, actor: Acting, visit: Visiting, alert_id:
 async def acknowledge(request: Request, actor: Acting, alert_id: str) -> Response:
     """It is mine: paging stops."""
     desk = desk_of(request)
-    await desk.detection.acknowledge(alert_id, actor.name)
+    await desk.board.once_recorded(alert_id, lambda: desk.detection.acknowledge(alert_id, actor.name))
     await desk.record(actor, "acknowledge_alert", alert_id)
     desk.forget_acknowledged()
     return said(f"/alerts/{alert_id}", "acknowledged")
@@ -135,7 +135,7 @@ async def give_feedback(request: Request, actor: Acting, alert_id: str) -> Respo
     """What it turned out to be."""
     desk = desk_of(request)
     entry = await read_form(request, _Feedback)
-    await desk.detection.give_feedback(alert_id, entry.verdict, actor.name, entry.note)
+    await desk.board.once_recorded(alert_id, lambda: desk.detection.give_feedback(alert_id, entry.verdict, actor.name, entry.note))
     await desk.record(actor, "give_feedback", alert_id, {"feedback": entry.verdict.value})
     return said(f"/alerts/{alert_id}", "feedback")
 
