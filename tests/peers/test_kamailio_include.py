@@ -79,7 +79,7 @@ def test_a_stock_configuration_loads(tmp_path: Path, options: tuple[str, ...], a
         tmp_path,
         sip_port=15060,
         settings=settings_file(definition(15065, ("127.0.0.1", 9060))),
-        accounts=ACCOUNTS,
+        accounts=dict.fromkeys(ACCOUNTS, "secret") if authentication is Authentication.ONE else ACCOUNTS,
         gateway=("127.0.0.1", 9),
         authentication=authentication,
         options=options,

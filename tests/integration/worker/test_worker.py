@@ -102,7 +102,7 @@ async def running(*coroutines: Awaitable[object]) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def until(question: Callable[[], Awaitable[bool]], *, seconds: float = 30) -> None:
+async def until(question: Callable[[], Awaitable[bool]], *, seconds: float = 75) -> None:
     async with asyncio.timeout(seconds):
         while not await question():
             await asyncio.sleep(0.05)

@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ringfence.base.errors import OperatorError
@@ -73,7 +73,14 @@ def test_a_normal_value_stays_as_it_is(value: str, scope: Scope) -> None:
     assert "|" not in normal or scope in {Scope.ACCOUNT, Scope.CLASS}
 
 
-@given(st.ip_addresses().filter(lambda address: not address.is_multicast and int(address) != 0))
+def somebodys(address: IPv4Address | IPv6Address) -> bool:
+    """Whether a sender can have it; an IPv4 address inside an IPv6 one counts as what it is."""
+    inner = (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+    return not inner.is_multicast and not inner.is_unspecified
+
+
+@given(st.ip_addresses().filter(somebodys))
+@example(IPv6Address("::ffff:192.0.2.1"))
 def test_every_address_is_one_line(address: IPv4Address | IPv6Address) -> None:
     normal = normal_network(normal_source(str(address)))
     assert normal.prefixlen == (32 if normal.version == 4 else 64)
