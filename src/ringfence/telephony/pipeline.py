@@ -121,8 +121,11 @@ class Pipeline:
         return []
 
     def receive_call_record(self, record: CallRecord, now_ms: int) -> list[AccountRow]:
-        """A call record of a call that was not seen on the wire gives one whole row; all others give none and are counted."""
-        if any(tracker.seen(record.call_id) for tracker in self._dialogs):
+        """A call record of a call that was not seen on the wire gives one whole row; all others give none and are counted.
+
+        Seen by an agent with a key: what one without says may not suppress the operator's own record.
+        """
+        if self._dialogs[True].seen(record.call_id):
             self.refused["call_record_seen"] += 1
             return []
         row = row_of_call(record, self.pricing, key=self._key, now_ms=now_ms)

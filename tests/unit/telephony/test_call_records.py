@@ -16,7 +16,18 @@ from ringfence.telephony.call_records import (
     read_registration,
 )
 from ringfence.telephony.model import Flag, Kind
-from tests.unit.telephony.wire import NOW, pipeline
+from tests.unit.telephony.wire import (
+    NOW,
+    PHONE,
+    SERVER,
+    Wire,
+    agent,
+    answered_call,
+    challenged,
+    invite,
+    pipeline,
+    with_credentials,
+)
 
 ROW = {
     "call_id": "c1", "account": "alice", "caller": "+4930123", "callee": "0023276123456", "source_ip": "192.0.2.1", "user_agent": "x",
@@ -62,6 +73,22 @@ def test_a_record_gives_one_whole_row_and_only_for_the_accounts_own_call() -> No
     (leg,) = found.receive_call_record(read_call({**ROW, "call_id": "f", "direction": "forwarded", "forwarded_by": "bob"}), NOW)
     assert (leg.account, leg.flags) == ("bob", Flag.CDR | Flag.FORWARDED)
     assert found.refused == {"call_record_seen": 1, "call_record_not_charged": 3}
+
+
+def test_an_agent_without_a_key_cannot_suppress_a_record() -> None:
+    keyed, unkeyed = Wire(pipeline(agent())), Wire(pipeline(agent(trust="challenge", key=None)), key=None)
+    keyed_call = invite(call_id="c1")
+    answered_call(keyed, keyed_call)
+    keyed.pass_time(50)
+    forged = with_credentials(invite(call_id="c1"), account="alice", nonce="n1")
+    unkeyed.sip(invite(call_id="c1", cseq=1), PHONE, SERVER)
+    unkeyed.sip(challenged(invite(call_id="c1", cseq=1), "n1"), SERVER, PHONE)
+    answered_call(unkeyed, forged)
+    unkeyed.pass_time(50)
+    assert "ATTEMPT" in keyed.kinds()
+    assert "ATTEMPT" in unkeyed.kinds()
+    assert keyed.to.receive_call_record(read_call(ROW), NOW) == []
+    assert len(unkeyed.to.receive_call_record(read_call(ROW), NOW)) == 1
 
 
 def test_kamailio_rows_need_a_column_map() -> None:
