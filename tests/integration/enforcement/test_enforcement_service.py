@@ -99,7 +99,7 @@ def test_announcements_in_any_order_and_twice_end_in_the_newest_state(database_u
         assert await enforcement.breakers() == (Breaker(kind="account", reset_by="anna", reset_reason="checked"),)
         history = await enforcement.history(account="acc1")
         assert [(line.name, line.person) for line in history] == [
-            ("proposal_approved", "bert"), ("block_lifted", "anna"), ("proposal_made", "person:anna"), ("block_imposed", "rule:D02@1"),
+            ("proposal_approved", "bert"), ("block_lifted", "anna"), ("proposal_made", "anna"), ("block_imposed", "rule:D02@1"),
         ]  # fmt: skip
         assert [line.name for line in await enforcement.history(record_id="b-002")] == ["block_expired", "block_imposed"]
         assert len(await enforcement.history(limit=500)) == len(events)
