@@ -89,6 +89,7 @@ class Bucket:
         return self._watch(headers_only=False)
 
     async def _watch(self, *, headers_only: bool) -> AsyncGenerator[Entry | CaughtUp]:
+        """A key that is rewritten meanwhile moves behind the end that was seen first, so the end is looked up again when it is reached."""
         target: int | None = None
         caught_up = False
         arrivals = self._bus.follow(self._stream, newest_per_subject=True, subject=f"{self._prefix}>", headers_only=headers_only)
@@ -99,7 +100,10 @@ class Bucket:
                     reached = arrival.pending == 0
                 elif isinstance(arrival, Arrival):
                     yield self._entry(arrival.subject, arrival.payload, arrival.headers, arrival.sequence)
-                    reached = arrival.pending == 0 or (target is not None and arrival.sequence >= target)
+                    reached = arrival.pending == 0
+                    if not (caught_up or reached) and target is not None and arrival.sequence >= target:
+                        target = await self._bus.last_sequence(self._stream)
+                        reached = arrival.sequence >= target
                 else:
                     reached = True  # The server had nothing to send for a whole heartbeat.
                 if reached and not caught_up:

@@ -115,6 +115,29 @@ def test_a_large_history_is_complete(own_nats: NatsServer) -> None:
     asyncio.run(scenario())
 
 
+def test_a_key_that_is_rewritten_during_the_history_is_not_missing_from_it(own_nats: NatsServer) -> None:
+    """Its old value is gone before it was sent; its new one stands behind what was the end when the watch began."""
+
+    async def scenario() -> None:
+        async with connected(own_nats) as bus:
+            bucket = bus.bucket("blocks")
+            names = [f"k{number}" for number in range(1500)]
+            for name in names:
+                await bucket.put(name, b"1")
+            found: set[str] = set()
+            async with asyncio.timeout(20), contextlib.aclosing(bucket.watch()) as changes:
+                async for change in changes:
+                    if isinstance(change, CaughtUp):
+                        break
+                    if not found:
+                        await bucket.put("k1200", b"2")
+                        await bucket.put("late", b"1")
+                    found.add(change.key)
+            assert found >= set(names)
+
+    asyncio.run(scenario())
+
+
 def test_a_key_that_is_empty_or_too_long_is_a_bug_of_the_caller(nats: NatsServer) -> None:
     async def scenario() -> None:
         async with connected(nats) as bus:
