@@ -44,6 +44,12 @@ NUMERIC: tuple[Column, ...] = (
     Column("source_port", "u2"),
     Column("expires", "i4"),
     Column("ring_seconds", "i4"),
+    Column("direction", "u1"),
+    Column("source_key", "i8"),
+    Column("network_key", "i8"),
+    Column("network_kind", "u1"),
+    Column("source_country", "u2"),
+    Column("family_key", "i8"),
 )
 
 TEXT: tuple[str, ...] = (
@@ -58,6 +64,8 @@ TEXT: tuple[str, ...] = (
     "trunk",
     "carrier",
     "credential",
+    "network",
+    "forwarded_by",
 )
 
 

@@ -29,6 +29,10 @@ class Kind(IntEnum):
     """Credentials were offered and refused. Charged to the source, never to the account."""
     BLOCKED = 7
     """Refused by our own block. Renews nothing."""
+    INBOUND = 8
+    """A whole inbound call, written when it is over. Number fields describe the caller's number: the one that would be called back."""
+    UNAUTHENTICATED = 9
+    """A request that nobody authenticated: an INVITE or a scan. Charged to the source."""
 
 
 class DestinationClass(IntEnum):
@@ -63,6 +67,41 @@ class Flag(IntFlag):
     """The end is back-dated to the last sign of life."""
     CDR = 32
     """From a call record, not from the wire."""
+    REFERRED = 64
+    """A leg that an inbound caller started: REFER or a call-back from a mailbox."""
+    FORWARD_LOOP = 128
+    """The history of forwardings names a number twice, or more numbers than an honest one does."""
+    NONCE_REUSED = 256
+    """Credentials with a nonce that was used before (Kamailio's -6)."""
+    USER_MISMATCH = 512
+    """The From header names another user than the credentials."""
+    SCANNER = 1024
+    """The User-Agent is a known scanner's."""
+    LISTED_NUMBER = 2048
+    """The called number is on a list of revenue-share test numbers."""
+    LISTED_RANGE = 4096
+    """The called number's thousand holds two or more of them."""
+    UNALLOCATED = 8192
+    """The called range is not allocated to anybody."""
+
+
+class NetworkKind(IntEnum):
+    """What the operator's list of networks says of a source address."""
+
+    FOREIGN = 0
+    """Not in the list."""
+    OWN_POOL = 1
+    CGNAT = 2
+    PEER = 3
+    MONITORING = 4
+
+
+class Direction(IntEnum):
+    """Which way a call goes, seen from the account."""
+
+    OUT = 0
+    IN = 1
+    FORWARDED = 2
 
 
 class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +142,20 @@ class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
     carrier: str = ""
     ring_seconds: int = 0
     credential: str = ""
+    direction: int = 0
+    source_key: int = 0
+    """Keyed hash of the source address (IPv4) or its /64 (IPv6): the key of the source view. 0 unknown."""
+    network_key: int = 0
+    """Keyed hash of `network`; 0 unknown."""
+    network_kind: int = 0
+    source_country: int = 0
+    """Country of the source address, coded like `country`; the operator's own for its own networks, 0 unknown."""
+    family_key: int = 0
+    """Keyed hash of the User-Agent's family (maker and model without versions); 0 when there is no User-Agent."""
+    network: str = ""
+    """The origin network as people name it: `AS3320`, else the /24 or /48 of the source."""
+    forwarded_by: str = ""
+    """Of a forwarded leg: the account whose forwarding made it."""
 
 
 def account_key_of(key: bytes, account: str, *, keyed: bool) -> int:
