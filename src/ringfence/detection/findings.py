@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from ringfence.telephony.suspicion import Measure
+from ringfence.telephony.suspicion import Measure, Mode
 
 SubjectKind = Literal["account", "prefix", "source", "network", "edge"]
 Unit = Literal["euro", "minutes", "calls", "numbers", "countries", "accounts", "networks", "attempts", "score", "percent", "seconds"]
@@ -60,16 +60,27 @@ class Finding:
     measures: tuple[Measure, ...] = ()
     """Smallest useful measure first; empty: alert only."""
     observed_more: Mapping[str, Any] = field(default_factory=dict)
-    """Further observed values for the evidence: accounts, networks, families."""
+    """Further observed values for the evidence: ranges, networks, families, countries, accounts."""
+    mode: Mode | None = None
+    """Of a rule that is not in the rule set (composed ones); None: what the rule set says."""
+    rule_version: int = 0
+    """Of a rule that has versions of its own (composed ones); 0: the rule set's."""
+    probation: bool = False
+    """The rule is being tried: its alerts have severity info and never become a suspicion or part of a score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """A number that a rule can be given, per segment or (`by_segment` False) once."""
+    """A number that a rule can be given, per segment or once.
+
+    `default`, `low`, `high` and what `RuleSet.value` returns are micro-euro for unit euro, milliseconds for unit minutes, else plain
+    numbers. In the rule file people write euro (two decimals at the most), minutes, and plain numbers.
+    """
 
     name: str
+    """Snake case. Where a rule has `warn` and `act` (or `warn_x` and `act_x`), warn above act is refused."""
     default: Mapping[str, int] | int
-    """By segment, or one value."""
+    """By segment (residential, business, trunk: all three), or one value."""
     unit: Unit
     low: int
     high: int
@@ -78,7 +89,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSpec:
-    """A rule of the built-in set that is not the kernel's: what it is called and what can be set."""
+    """A rule of the built-in set that is not the kernel's: what it is called and what can be set.
+
+    With the id of a kernel's detector: what can be set there beside warn and act.
+    """
 
     rule: str
     name: str
