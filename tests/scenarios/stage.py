@@ -285,8 +285,10 @@ class Stage:
         return found
 
     async def figures(self, role: str) -> dict[str, float]:
-        """The figures of a role's next heartbeat."""
-        return (await self.status(role)).figures
+        """The figures of a role's next heartbeat that has any: the first after a start may come before them."""
+        while not (figures := (await self.status(role)).figures):
+            pass
+        return figures
 
     async def judged(self) -> None:
         """Until everything that the edge has told so far was judged: an account that was never seen crosses after it, and is blocked."""
