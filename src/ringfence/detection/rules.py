@@ -8,14 +8,17 @@ the kernel only looks up. Nothing here reads a file.
 import difflib
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, NoReturn
 
 import numpy as np
 
 from ringfence.base.errors import OperatorError
+from ringfence.detection.findings import Parameter, RuleSpec, Unit
 from ringfence.detection.layout import COST_DETECTORS, LIGHT_DETECTORS, MINUTE, NEVER, PROFILE_WORDS, THRESHOLD_ROW, VARIANTS, Detector
+from ringfence.detection.rule_book import rule_specs
 from ringfence.detection.tables import Words
 from ringfence.telephony.control import Segment
 from ringfence.telephony.suspicion import Mode
@@ -29,7 +32,13 @@ MAX_CHANNELS: Final = 100_000
 TRUNK_CHANNELS: Final = 10
 """Trunk limits are written for this many channels and scale with the trunk's own, never below one such portion."""
 
+MAX_BAG: Final = 16_383
+"""Calls of an account that the kernel remembers at the most: no count is ever higher."""
+REACHABLE: Final[dict[Detector, int]] = {Detector.D12: 260, Detector.D14: 1_000}
+"""What a count can come to where the world sets a bound: countries there are, numbers of one range. The rest: `MAX_BAG`."""
+
 _RULE_KEYS = ("name", "mode", *SEGMENTS, "off_hours", "new_account")
+_SCALE: Final[dict[str, int]] = {"euro": 1_000_000, "minutes": MINUTE}
 _CHANNELS = re.compile(r"channels(?: \+ ([0-9]{1,4}))?")
 
 
@@ -64,12 +73,46 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """A rule outside the kernel as the set has it: values by parameter and segment."""
+
+    name: str
+    mode: Mode
+    values: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSet:
-    """Rules by detector, in force together. `text` is what they were read from."""
+    """Rules in force together: the kernel's by detector, the others by id. `text` is what they were read from."""
 
     version: int
     rules: dict[Detector, Rule]
     text: str
+    chosen: dict[str, Chosen] = field(default_factory=dict)
+    """By rule id; of a kernel's detector only its further parameters."""
+
+    def has(self, rule_id: str) -> bool:
+        """Whether the rule is in the set; one that is not is off."""
+        return (rule_id in Detector.__members__ and Detector[rule_id] in self.rules) or rule_id in self.chosen
+
+    def mode(self, rule_id: str) -> Mode:
+        """What follows when the rule acts; observe for a rule that is off."""
+        if rule_id in Detector.__members__ and (rule := self.rules.get(Detector[rule_id])) is not None:
+            return rule.mode
+        return self.chosen[rule_id].mode if rule_id in self.chosen else "observe"
+
+    def name(self, rule_id: str) -> str:
+        """What people call the rule; its id when it is off."""
+        if rule_id in Detector.__members__ and (rule := self.rules.get(Detector[rule_id])) is not None:
+            return rule.name
+        return self.chosen[rule_id].name if rule_id in self.chosen else rule_id
+
+    def value(self, rule_id: str, name: str, segment: Segment = "residential") -> int:
+        """A parameter of a rule as `findings.Parameter` says; the default where the rule is off. KeyError for one that no rule has."""
+        chosen = self.chosen.get(rule_id)
+        if chosen is not None:
+            return chosen.values[name][SEGMENTS.index(segment)]
+        return next(_default(each)[SEGMENTS.index(segment)] for each in _parameters(rule_id) if each.name == name)
 
 
 def read_rules(text: str, *, version: int | None = None) -> RuleSet:
@@ -94,8 +137,21 @@ def read_rules(text: str, *, version: int | None = None) -> RuleSet:
     tables = tree.get("rules")
     if not isinstance(tables, dict) or not tables:
         reader.refuse((), "rules", "there is no rule; add a table such as [rules.D02]", "no_rules")
-    rules = {rule.detector: rule for rule in (reader.rule(key, table) for key, table in tables.items())}
-    return RuleSet(version=own if version is None else version, rules=dict(sorted(rules.items())), text=text)
+    rules: dict[Detector, Rule] = {}
+    chosen: dict[str, Chosen] = {}
+    for key, table in tables.items():
+        if key in Detector.__members__:
+            rules[Detector[key]] = rule = reader.rule(key, table)
+            if _parameters(key):
+                chosen[key] = Chosen(name=rule.name, mode=rule.mode, values=reader.values(key, table))
+        else:
+            chosen[key] = reader.chosen(key, table)
+    return RuleSet(
+        version=own if version is None else version,
+        rules=dict(sorted(rules.items())),
+        text=text,
+        chosen=dict(sorted(chosen.items())),
+    )
 
 
 class _Reader:
@@ -105,29 +161,87 @@ class _Reader:
         self._lines = text.splitlines()
 
     def rule(self, key: str, table: Any) -> Rule:
-        path = ("rules", key)
-        if key not in Detector.__members__:
-            self.refuse(("rules",), key, f"{key} is no detector{_closest(key, list(Detector.__members__))}", "unknown_rule")
-        detector = Detector[key]
-        if not isinstance(table, dict):
-            self.refuse(("rules",), key, f"{key} must be a table such as [rules.{key}]", "bad_rule")
-        for name in table:
-            if name not in _RULE_KEYS:
-                self.refuse(path, name, f"{name} is not known in a rule{_closest(name, list(_RULE_KEYS))}", "unknown_key")
-        mode = table.get("mode", "propose")
-        if mode not in MODES:
-            self.refuse(path, "mode", f"mode is {mode!r}; write observe, propose or act", "bad_mode")
-        name = table.get("name", key)
-        if not isinstance(name, str) or not 1 <= len(name) <= 100 or not name.isprintable():
-            self.refuse(path, "name", "name must be a text of 1 to 100 printable characters", "bad_name")
+        path, detector = ("rules", key), Detector[key]
+        self._known_keys(key, table, [*_RULE_KEYS, *(each.name for each in _parameters(key))])
         return Rule(
             detector=detector,
-            name=name,
-            mode=mode,
+            name=self._name(path, table, key),
+            mode=self._mode(path, table, "propose"),
             limits=tuple(self._limits(path, detector, segment, table.get(segment)) for segment in SEGMENTS),
             off_hours=self._percent(path, table, "off_hours"),
             new_account=self._percent(path, table, "new_account"),
         )
+
+    def chosen(self, key: str, table: Any) -> Chosen:
+        """A rule outside the kernel."""
+        spec = rule_specs().get(key)
+        if spec is None:
+            self.refuse(("rules",), key, f"{key} is no detector{_closest(key, [*Detector.__members__, *rule_specs()])}", "unknown_rule")
+        self._known_keys(key, table, ["name", "mode", *(each.name for each in spec.parameters)])
+        path = ("rules", key)
+        return Chosen(name=self._name(path, table, spec.name), mode=self._mode(path, table, spec.mode), values=self.values(key, table))
+
+    def values(self, key: str, table: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Every parameter of a rule, by segment; what is left out has its default."""
+        path = ("rules", key)
+        values = {each.name: self._value(path, each, table.get(each.name)) for each in _parameters(key)}
+        for name, warn in values.items():
+            act = values.get(name.replace("warn", "act"), warn)
+            if any(low > high for low, high in zip(warn, act, strict=True)):
+                self.refuse(path, name, f"{name} is above {name.replace('warn', 'act')}; act must be the higher limit", "warn_above_act")
+        return values
+
+    def _value(self, path: tuple[str, ...], parameter: Parameter, given: Any) -> tuple[int, ...]:
+        if given is None:
+            return _default(parameter)
+        if not isinstance(given, dict):
+            return (self._number(path, parameter, parameter.name, given),) * len(SEGMENTS)
+        if isinstance(parameter.default, int):
+            self.refuse(path, parameter.name, f"{parameter.name} is one number for everybody; write {parameter.name} = ...", "bad_limit")
+        for segment in given:
+            if segment not in SEGMENTS:
+                self.refuse(path, parameter.name, f"{segment} is no segment{_closest(segment, list(SEGMENTS))}", "unknown_key")
+        for segment in SEGMENTS:
+            if segment not in given:
+                self.refuse(path, parameter.name, f"{parameter.name} has no value for {segment}", "missing_limit")
+        return tuple(self._number(path, parameter, f"{parameter.name} of {segment}", given[segment]) for segment in SEGMENTS)
+
+    def _number(self, path: tuple[str, ...], parameter: Parameter, what: str, given: Any) -> int:
+        if isinstance(given, bool) or not isinstance(given, int | Decimal) or (isinstance(given, Decimal) and not given.is_finite()):
+            self.refuse(path, parameter.name, f"{what} must be a number", "bad_limit")
+        if given < 0:
+            self.refuse(path, parameter.name, f"{what} is {given}; a limit is above zero", "negative_limit")
+        scale = _SCALE.get(parameter.unit, 1)
+        fine = 100 if parameter.unit == "euro" else 1
+        if given > 10**12 or given * fine != int(given * fine):
+            exact = "euro with two decimals at the most" if parameter.unit == "euro" else f"whole {parameter.unit}"
+            self.refuse(path, parameter.name, f"{what} is {given}; write {exact}", "bad_limit")
+        value = int(given * scale)
+        if not parameter.low <= value <= parameter.high:
+            bounds = f"{_plain(parameter.low, scale)} to {_plain(parameter.high, scale)}"
+            self.refuse(
+                path, parameter.name, f"{what} is {given}; {bounds} {parameter.unit} can hold, beyond it never does", "out_of_bounds"
+            )
+        return value
+
+    def _known_keys(self, key: str, table: Any, known: list[str]) -> None:
+        if not isinstance(table, dict):
+            self.refuse(("rules",), key, f"{key} must be a table such as [rules.{key}]", "bad_rule")
+        for name in table:
+            if name not in known:
+                self.refuse(("rules", key), name, f"{name} is not known in {key}{_closest(name, known)}", "unknown_key")
+
+    def _mode(self, path: tuple[str, ...], table: dict[str, Any], default: Mode) -> Mode:
+        mode: Mode = table.get("mode", default)
+        if mode not in MODES:
+            self.refuse(path, "mode", f"mode is {mode!r}; write observe, propose or act", "bad_mode")
+        return mode
+
+    def _name(self, path: tuple[str, ...], table: dict[str, Any], default: str) -> str:
+        name = table.get("name", default)
+        if not isinstance(name, str) or not 1 <= len(name) <= 100 or not name.isprintable():
+            self.refuse(path, "name", "name must be a text of 1 to 100 printable characters", "bad_name")
+        return name
 
     def _limits(self, path: tuple[str, ...], detector: Detector, segment: str, pair: Any) -> tuple[Threshold, Threshold]:
         if pair is None:
@@ -164,6 +278,10 @@ class _Reader:
             return Threshold(value=int(value * 1_000_000) * MINUTE)
         if value != int(value) or value > MAX_COUNT:
             self.refuse(path, segment, f"{what} is {value}; write a whole number up to {MAX_COUNT:,}", "bad_limit")
+        if detector is not Detector.D18 and value > (most := REACHABLE.get(detector, MAX_BAG)):
+            self.refuse(
+                path, segment, f"{what} is {value}; {detector.name} never counts more than {most:,}, so it could not hold", "never_holds"
+            )
         if detector in LIGHT_DETECTORS and value < 2:
             self.refuse(path, segment, f"{what} is {value}; every call would reach it, write 2 or more", "bad_limit")
         return Threshold(value=int(value) * (MINUTE if detector is Detector.D18 else 1))
@@ -191,6 +309,31 @@ class _Reader:
             elif table == wanted and key and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
                 return number
         return best or below
+
+
+def _parameters(rule_id: str) -> tuple[Parameter, ...]:
+    spec: RuleSpec | None = rule_specs().get(rule_id)
+    return spec.parameters if spec is not None else ()
+
+
+def _default(parameter: Parameter) -> tuple[int, ...]:
+    given = parameter.default
+    return (given,) * len(SEGMENTS) if isinstance(given, int) else tuple(given[segment] for segment in SEGMENTS)
+
+
+def _plain(value: int, scale: int) -> str:
+    return f"{value / scale:,.2f}".removesuffix(".00")
+
+
+def rule_toml(spec: RuleSpec) -> str:
+    """The table of a rule with its defaults, as the built-in file writes it."""
+    lines = [f"[rules.{spec.rule}]", f'name = "{spec.name}"', f'mode = "{spec.mode}"']
+    for each in spec.parameters:
+        scale = _SCALE.get(each.unit, 1)
+        written = [f"{value / scale:.2f}".removesuffix(".00") for value in _default(each)]
+        pairs = ", ".join(f"{segment} = {value}" for segment, value in zip(SEGMENTS, written, strict=True))
+        lines.append(f"{each.name} = {written[0] if isinstance(each.default, int) else '{ ' + pairs + ' }'}")
+    return "\n".join(lines) + "\n"
 
 
 def _closest(word: str, words: list[str]) -> str:
@@ -227,8 +370,6 @@ def profile_words(rules: RuleSet, profile: Profile) -> Words:
     words[THRESHOLD_ROW * 2 - 1] = profile.exempt_until_ms
     return words
 
-
-Unit = Literal["euro", "minutes", "calls", "numbers", "countries"]
 
 UNIT_OF: Final[dict[Detector, Unit]] = {
     Detector.D01: "euro",

@@ -5,7 +5,8 @@ import pytest
 from ringfence.base.errors import OperatorError
 from ringfence.detection.agent import built_in_rules
 from ringfence.detection.layout import MINUTE, NEVER, PROFILE_WORDS, THRESHOLD_ROW, Detector
-from ringfence.detection.rules import MAX_RULES_CHARACTERS, Profile, limit_of, profile_words, read_rules
+from ringfence.detection.rule_book import rule_specs
+from ringfence.detection.rules import MAX_RULES_CHARACTERS, SEGMENTS, Profile, limit_of, profile_words, read_rules, rule_toml
 
 D02 = """\
 version = 3
@@ -20,6 +21,17 @@ off_hours = 50
 new_account = 50
 """
 CENT = 10_000 * MINUTE
+
+D00 = """\
+version = 3
+
+[rules.D00]
+name = "Together"
+mode = "act"
+open = 30
+half_life = 90
+false_block = { residential = 12.50, business = 150, trunk = 200 }
+"""
 
 
 def test_the_built_in_rules_name_every_detector_and_only_propose_or_observe() -> None:
@@ -113,3 +125,71 @@ def test_a_missing_rule_is_never_reached_and_exemption_travels_with_the_profile(
     assert words[2 * Detector.D01] == NEVER
     assert words[2 * Detector.D02] == 800 * CENT
     assert words[THRESHOLD_ROW * 2 - 1] == 77
+
+
+def test_the_built_in_file_holds_every_rule_of_the_book_with_its_defaults() -> None:
+    rules, text = read_rules(built_in_rules()), built_in_rules()
+    specs = {name: spec for name, spec in rule_specs().items() if name not in Detector.__members__}
+    assert "D00" in specs
+    missing = [rule_toml(spec) for spec in specs.values() if rule_toml(spec) not in text + "\n"]
+    assert not missing, "default.toml lacks or changes these tables:\n" + "\n".join(missing)
+    assert set(rules.chosen) == set(rule_specs())
+    assert all(rules.has(rule_id) and rules.mode(rule_id) in ("observe", "propose") for rule_id in specs)
+
+
+def test_defaults_are_within_their_bounds_and_readable_in_the_file() -> None:
+    for spec in rule_specs().values():
+        if spec.rule in Detector.__members__:
+            continue
+        read = read_rules(f"version = 1\n\n{rule_toml(spec)}")
+        assert (read.name(spec.rule), read.mode(spec.rule)) == (spec.name, spec.mode)
+        for parameter in spec.parameters:
+            default = parameter.default
+            for segment in SEGMENTS:
+                assert read.value(spec.rule, parameter.name, segment) == (default if isinstance(default, int) else default[segment])
+
+
+def test_parameters_outside_the_kernel_are_read_in_their_units() -> None:
+    rules = read_rules(D00)
+    assert rules.has("D00")
+    assert not rules.has("D02")
+    assert (rules.mode("D00"), rules.name("D00"), rules.mode("D02")) == ("act", "Together", "observe")
+    assert rules.value("D00", "open") == 30
+    assert rules.value("D00", "act", "trunk") == 60  # left out: the default
+    assert rules.value("D00", "half_life") == 90 * MINUTE
+    assert [rules.value("D00", "false_block", segment) for segment in SEGMENTS] == [12_500_000, 150_000_000, 200_000_000]
+    assert read_rules(D02).value("D00", "open") == 40
+    with pytest.raises(KeyError):
+        rules.value("D00", "opne")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "reason"),
+    [
+        ("[rules.D00]", "[rules.D0]", 3, "unknown_rule"),
+        ("open = 30", "opne = 30", 6, "unknown_key"),
+        ("open = 30", "open = -30", 6, "negative_limit"),
+        ("open = 30", "open = 100", 6, "out_of_bounds"),
+        ("open = 30", "open = 30.5", 6, "bad_limit"),
+        ("open = 30", "open = true", 6, "bad_limit"),
+        ("open = 30", "open = { residential = 1, business = 1, trunk = 1 }", 6, "bad_limit"),
+        ('mode = "act"', 'mode = "kill"', 5, "bad_mode"),
+        ("residential = 12.50", "residential = 12.505", 8, "bad_limit"),
+        ("residential = 12.50, ", "", 8, "missing_limit"),
+        ("residential = 12.50", "private = 12.50", 8, "unknown_key"),
+    ],
+)
+def test_a_mistake_outside_the_kernel_is_refused_with_its_line_too(old: str, new: str, line: int, reason: str) -> None:
+    assert old in D00
+    with pytest.raises(OperatorError, match=rf"^line {line} of the rules: ") as caught:
+        read_rules(D00.replace(old, new))
+    assert caught.value.reason == reason
+
+
+def test_a_count_that_nothing_reaches_is_refused() -> None:
+    for detector, most in (("D12", 260), ("D14", 1_000), ("D21", 16_383)):
+        text = D02.replace("D02", detector).replace("30.50", "31")
+        read_rules(text.replace("act = 80", f"act = {most}"))
+        with pytest.raises(OperatorError, match=rf"line 7.*never counts more than {most:,}") as caught:
+            read_rules(text.replace("act = 80", f"act = {most + 1}"))
+        assert caught.value.reason == "never_holds"
