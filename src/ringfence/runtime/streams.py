@@ -101,8 +101,8 @@ ALERTS = StreamPlan(name="ALERTS", subjects=("alert.*.*",), max_age_seconds=MESS
 SUSPICIONS = StreamPlan(name="SUSPICIONS", subjects=("suspicion.*.*",), max_age_seconds=MESSAGE_SECONDS, once=True)
 EVENTS = StreamPlan(name="EVENTS", subjects=("event.>",), max_age_seconds=MESSAGE_SECONDS, once=True)
 
-LANES = {"account": 1}
-"""Lanes per view. More lanes are more streams; no stored format changes."""
+LANES = {"account": 1, "range": 1, "source": 1, "network": 1}
+"""Lanes per view (`telephony.views` says what each holds). More lanes are more streams; no stored format changes."""
 
 STREAMS: tuple[StreamPlan, ...] = (
     *(log_plan(view, lane) for view, lanes in LANES.items() for lane in range(lanes)),

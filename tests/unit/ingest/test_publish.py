@@ -8,6 +8,7 @@ from ringfence.base.errors import UnavailableError
 from ringfence.runtime.status import StatusBoard
 from ringfence.telephony.columns import MAX_ROWS
 from ringfence.telephony.model import AccountRow, Kind
+from ringfence.telephony.network_second import decode_second
 
 NOW = 1_790_000_000_000
 
@@ -18,11 +19,13 @@ class Log:
     def __init__(self) -> None:
         self.away = False
         self.stored: list[tuple[str, bytes, str]] = []
+        self.subjects: list[str] = []
 
-    async def publish(self, _subject: str, payload: bytes, headers: dict[str, str]) -> int:
+    async def publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> int:
         await asyncio.sleep(0)
         if self.away:
             raise UnavailableError("The log is away.", reason="away")
+        self.subjects.append(subject)
         self.stored.append((headers["Rf-Kind"], payload, headers.get("Nats-Msg-Id", "")))
         return len(self.stored)
 
@@ -98,5 +101,38 @@ def test_the_rest_is_published_at_the_end() -> None:
         log.away = True
         made.add(rows(7))
         await made.finish(0.1)
+
+    asyncio.run(scenario())
+
+
+def test_each_view_gets_its_rows_its_ticks_and_the_network_its_seconds() -> None:
+    async def scenario() -> None:
+        log = Log()
+        made, _ = publisher(log, [NOW])
+        running = asyncio.ensure_future(made.run())
+        call = AccountRow(
+            kind=Kind.ATTEMPT, at_ms=5, received_ms=0, account_key=8, slot=8, range_key=-3, source_key=1029, destination_class=5, edge="e"
+        )
+        made.add([call])
+        for view in ("account", "range", "source", "network"):
+            for lane in made.views[view]:
+                lane.flush()
+                lane.tick(NOW)
+        async with asyncio.timeout(10):
+            while "second" not in [kind for kind, _, _ in log.stored]:
+                await asyncio.sleep(0.01)
+        await made.settle()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        found = list(zip(log.subjects, log.stored, strict=True))
+        slots = {subject: decode(payload).numeric["slot"].tolist() for subject, (kind, payload, _) in found if kind == "rows"}
+        assert slots == {"log.account.0": [8], "log.range.0": [1021], "log.source.0": [5]}
+        assert sorted(subject for subject, (kind, _, _) in found if kind == "tick") == [
+            f"log.{view}.0" for view in ("account", "network", "range", "source")
+        ]
+        ((subject, payload),) = [(subject, payload) for subject, (kind, payload, _) in found if kind == "second"][:1]
+        second = decode_second(payload)
+        assert (subject, second.edge, second.attempts) == ("log.network.0", "e", (0, 0, 0, 0, 0, 1))
+        assert (made.lanes[0].published, made.views["range"][0].published) == (1, 1)
 
     asyncio.run(scenario())

@@ -96,8 +96,9 @@ class Ingest:
                 group.create_task(self._timeouts())
                 group.create_task(self._watch_rates())
                 group.create_task(self._beat())
-                for lane in range(len(self.publisher.lanes)):
-                    group.create_task(self._lead(lane))
+                for view, lanes in self.publisher.views.items():
+                    for lane in range(len(lanes)):
+                        group.create_task(self._lead(view, lane))
                 for source, entry in zip(self._sources, settings.ingest.call_records, strict=True):
                     group.create_task(self._follow(source, entry))
                 _spare_the_collector()
@@ -118,6 +119,8 @@ class Ingest:
                 continue
             self._role.board.settled("recover")
             self.pipeline.restore(found.running, found.seen)
+            for row in found.running:
+                self.publisher.totals.restore(row)
             _log.info("running_calls_taken_up", calls=self.pipeline.open_calls)
             return
 
@@ -157,23 +160,23 @@ class Ingest:
             if due is not None and due <= now_ms:
                 self._give(self.pipeline.handle_timeout(now_ms))
 
-    async def _lead(self, lane: int) -> None:
+    async def _lead(self, view: str, lane: int) -> None:
         """Tick this lane while the lease is ours; wait for it otherwise."""
         role = self._role
-        lease = Lease(role.bus.bucket("leases"), f"ticks.account.{lane}", role.instance, seconds=LEASE_SECONDS, clock=role.clock)
+        lease = Lease(role.bus.bucket("leases"), f"ticks.{view}.{lane}", role.instance, seconds=LEASE_SECONDS, clock=role.clock)
         try:
             while True:
                 await lease.acquire()
                 with contextlib.suppress(ConflictError):
-                    await self._tick_while_held(lease, lane)
+                    await self._tick_while_held(lease, view, lane)
         finally:
             with contextlib.suppress(UnavailableError, ConflictError):
                 await lease.release()
 
-    async def _tick_while_held(self, lease: Lease, lane: int) -> None:
+    async def _tick_while_held(self, lease: Lease, view: str, lane: int) -> None:
         keeping = asyncio.ensure_future(lease.keep())
         try:
-            await self.publisher.tick(lane, lambda: lease.held)
+            await self.publisher.tick(view, lane, lambda: lease.held)
         finally:
             keeping.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConflictError):

@@ -76,10 +76,11 @@ class ControlWriter:
         return bool(versions or changes)
 
     async def publish(self, records: list[ControlRecord]) -> None:
-        """Write records into every lane's log, where they take effect."""
+        """Write records into the log of every lane of every view, where they take effect."""
         payload = encode_control(records)
-        for lane in range(LANES["account"]):
-            await self._bus.publish(log_subject("account", lane), payload, HEADERS)
+        for view, lanes in LANES.items():
+            for lane in range(lanes):
+                await self._bus.publish(log_subject(view, lane), payload, HEADERS)
         for record in records:
             _records.labels(kind=str(type(record).__struct_config__.tag)).inc()
 
