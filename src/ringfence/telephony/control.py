@@ -69,7 +69,16 @@ class BlockReleased(msgspec.Struct, frozen=True, kw_only=True, tag="released"):
     by: str
 
 
-ControlRecord = AccountChanged | RuleSetChanged | RatesChanged | HolidaysChanged | NetworksChanged | BlockReleased
+class ComposedChanged(msgspec.Struct, frozen=True, kw_only=True, tag="composed"):
+    """A rule that an analyst composed: on probation (alerts of severity info, nothing follows), active, or gone. `toml` is its text."""
+
+    rule_id: str
+    version: int
+    toml: str
+    state: Literal["probation", "active", "retired"]
+
+
+ControlRecord = AccountChanged | RuleSetChanged | RatesChanged | HolidaysChanged | NetworksChanged | BlockReleased | ComposedChanged
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[ControlRecord])

@@ -5,6 +5,7 @@ from ringfence.telephony.control import (
     MAX_RECORDS,
     AccountChanged,
     BlockReleased,
+    ComposedChanged,
     ControlRecord,
     HolidaysChanged,
     NetworksChanged,
@@ -21,6 +22,7 @@ EVERY: list[ControlRecord] = [
     HolidaysChanged(days=("2026-12-25",), time_zone="Europe/Berlin"),
     NetworksChanged(version=1, networks=(("192.0.2.0/24", "own_pool"),)),
     BlockReleased(block_id="b-1", alert_id="a-1", account="4930123", scope="class", at_ms=9, by="anna"),
+    ComposedChanged(rule_id="X-night", version=2, toml="[rule.night]", state="probation"),
 ]
 
 
