@@ -128,6 +128,7 @@ class Engine:
         self.time_zone = ZoneInfo(time_zone)
         self.holidays = holidays
         self._profiles: dict[Profile, int] = {}
+        self._profile_list: list[Profile] = []
         self._tables = (Tables.fresh(strangers=False, accounts=accounts), Tables.fresh(strangers=True))
         self._calendar_until = 0
         self._noted = {"rates": 0}
@@ -203,6 +204,13 @@ class Engine:
         rate, cost = self._kernel.measure(tables.hot, tables.arena, tables.registers, account_key)
         return int(rate), int(cost) // 60_000
 
+    def profile(self, account_key: int) -> Profile:
+        """What of an account the limits depend on; the plain one for an account that is not known."""
+        tables = self._tables[0]
+        if len(self._profile_list) != len(self._profiles):
+            self._profile_list = list(self._profiles)
+        return self._profile_list[self._kernel.profile_of(tables.hot, tables.registers, account_key)]
+
     # State
 
     def state(self) -> EngineState:
@@ -226,6 +234,7 @@ class Engine:
     def adopt(self, state: EngineState) -> None:
         """Go on with this state's accounts, calls and profiles; rules and holidays stay as they are."""
         self._noted = dict(state.scalars["noted"])
+        self._profile_list = []
         self._profiles = {
             Profile(segment=segment, channels=channels, sensitivity=sensitivity, exempt_until_ms=until): place
             for place, (segment, channels, sensitivity, until) in enumerate(state.scalars["profiles"])

@@ -1635,6 +1635,14 @@ def measure(hot_: Memory, arena_: Memory, regs_: Memory, key: int) -> tuple[int,
     return rate, cost
 
 
+@compiled
+def profile_of(hot_: Memory, regs_: Memory, key: int) -> int:
+    """The profile of an account; 0, the plain one, for an account that is not known."""
+    hot, regs = base(hot_), base(regs_)
+    word = _find(hot, ld(regs, R_CAPACITY), key)
+    return (ld(hot, word + HOT_TAG) >> 32) & 0xFFFF if word >= 0 else 0
+
+
 def zeros(words: int) -> Any:
     """Zeroed words of kernel memory."""
     return np.zeros(words, dtype=np.int64)

@@ -65,6 +65,7 @@ def warm_up() -> None:
     lane.tick(at_ms + 1_000)
     lane.control([AccountChanged(account="a", account_key=1, slot=1, channels=2), HolidaysChanged(days=(), time_zone="UTC")])
     lane.engine.measure(1)
+    lane.engine.profile(1)
     lane.engine.make_larger()
 
 
