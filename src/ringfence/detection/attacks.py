@@ -15,26 +15,13 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ringfence.base.ids import derived_id
-from ringfence.detection.findings import Parameter, RuleSpec
 from ringfence.detection.model import Alert
+from ringfence.telephony.suspicion import Measure, Suspicion
 
-RULE: Final = "A01"
-RULES: Final = (
-    RuleSpec(
-        rule=RULE,
-        name="Attack: one pattern over many accounts",
-        mode="propose",
-        parameters=(
-            Parameter(
-                name="accounts", default=3, unit="accounts", low=2, high=1_000, about="accounts that share a range, address or network"
-            ),
-            Parameter(
-                name="pattern_accounts", default=5, unit="accounts", low=2, high=1_000, about="accounts that share a family and a rhythm"
-            ),
-        ),
-    ),
-)
-
+ACCOUNTS: Final = 3
+"""Accounts that share a range, an address or a network within an hour are an attack."""
+PATTERN_ACCOUNTS: Final = 5
+"""The same for a family with a rhythm."""
 TOGETHER_MS: Final = 3_600_000
 """Alerts open an attack when they come within an hour."""
 QUIET_MS: Final = 2 * 3_600_000
@@ -47,9 +34,14 @@ MAX_ALERTS: Final = 200_000
 """Alerts that are remembered as belonging to an attack, and running attacks' accounts together."""
 MAX_ATTACKS: Final = 4_096
 MAX_SOURCES: Final = 20
+SCORE: Final = 90
+"""Of the suspicion of an attack: several accounts say the same."""
 
 FacetKind = Literal["range", "source", "network", "pattern"]
 Facet = tuple[FacetKind, str]
+NEEDED: Final[dict[FacetKind, int]] = {"range": ACCOUNTS, "source": ACCOUNTS, "network": ACCOUNTS, "pattern": PATTERN_ACCOUNTS}
+"""Accounts by the facet they share."""
+
 State = Literal["open", "join", "close", "merge"]
 
 
@@ -64,6 +56,8 @@ class AttackStep(msgspec.Struct, frozen=True, kw_only=True):
     """Alerts that belong to it from this step on; for `merge` those of the other attack come along with it."""
     accounts: int
     """Distinct accounts so far."""
+    level: int = 0
+    """2 when it opens, one more at each doubling of its accounts; 0 when this step raises nothing."""
     facets: tuple[Facet, ...]
     """What its alerts share, the most telling first."""
     reason: str
@@ -100,7 +94,7 @@ class _Attack:
     last_ms: int
     step: int = 0
     accounts: set[str] = field(default_factory=set)
-    alerts: int = 0
+    level: int = 1
     facets: Counter[Facet] = field(default_factory=Counter)
     """Accounts by telling facet; a facet of the opening has at least as many as it took."""
 
@@ -133,15 +127,9 @@ def _account_of(alert: Alert) -> str:
 
 
 class AttackBook:
-    """The running attacks. `accounts` share one telling facet, or `pattern_accounts` a family and a rhythm, to open one."""
+    """The running attacks."""
 
-    def __init__(self, *, accounts: int = 3, pattern_accounts: int = 5) -> None:
-        self._needed: dict[FacetKind, int] = {
-            "range": accounts,
-            "source": accounts,
-            "network": accounts,
-            "pattern": pattern_accounts,
-        }
+    def __init__(self) -> None:
         self._waiting: OrderedDict[Facet, list[_Member]] = OrderedDict()
         self._by_facet: dict[Facet, str] = {}
         self._attacks: OrderedDict[str, _Attack] = OrderedDict()
@@ -190,7 +178,7 @@ class AttackBook:
         for facet in facets:
             members = [each for each in self._waiting.pop(facet, []) if each.at_ms > alert.at_ms - TOGETHER_MS]
             members.append(_Member(alert.alert_id, account, alert.at_ms))
-            if company is None and len({each.account for each in members}) >= self._needed[facet[0]]:
+            if company is None and len({each.account for each in members}) >= NEEDED[facet[0]]:
                 company = facet, members
                 continue
             self._waiting[facet] = members[-MAX_WAITING:]
@@ -210,7 +198,6 @@ class AttackBook:
             attack = _Attack(attack_id=derived_id("t", *facet, fresh[0].alert_id), opened_ms=fresh[0].at_ms, last_ms=at_ms)
             self._attacks[attack.attack_id] = attack
         attack.accounts.update(each.account for each in members)
-        attack.alerts += len(fresh)
         attack.facets[facet] = len({each.account for each in members})
         attack.last_ms = max(attack.last_ms, at_ms)
         self._attacks.move_to_end(attack.attack_id)
@@ -231,13 +218,12 @@ class AttackBook:
             attack.accounts.add(account)
         if already:
             return []
-        attack.alerts += 1
         self._remember(alert.alert_id, attack.attack_id)
         for facet in facets:
             if fresh or not account:
                 attack.facets[facet] += 1
             # A second facet leads further alerts here once it tells by itself.
-            if attack.facets[facet] >= self._needed[facet[0]]:
+            if attack.facets[facet] >= NEEDED[facet[0]]:
                 self._by_facet.setdefault(facet, attack.attack_id)
         return [self._step(attack, "join", alert.at_ms, (alert.alert_id,))]
 
@@ -247,7 +233,7 @@ class AttackBook:
         for other in {each.attack_id: each for each in attacks if each is not into}.values():
             steps.append(self._step(other, "merge", at_ms, merged_into=into.attack_id))
             into.accounts |= other.accounts
-            into.alerts += other.alerts
+            into.level = max(into.level, other.level)
             into.facets += other.facets
             into.last_ms = max(into.last_ms, other.last_ms)
             for facet in [facet for facet, owner in self._by_facet.items() if owner == other.attack_id]:
@@ -270,6 +256,9 @@ class AttackBook:
 
     def _step(self, attack: _Attack, state: State, at_ms: int, alerts: tuple[str, ...] = (), merged_into: str = "") -> AttackStep:
         attack.step += 1
+        before = attack.level
+        while state in ("open", "join") and len(attack.accounts) >= ACCOUNTS << (attack.level - 1):
+            attack.level += 1
         facets = tuple(facet for facet, _ in sorted(attack.facets.items(), key=lambda item: (-item[1], item[0])))[:MAX_SOURCES]
         return AttackStep(
             attack_id=attack.attack_id,
@@ -278,10 +267,37 @@ class AttackBook:
             at_ms=at_ms,
             alerts=alerts,
             accounts=len(attack.accounts),
+            level=attack.level if attack.level > before else 0,
             facets=facets,
             reason=_reason(attack, facets),
             merged_into=merged_into,
         )
+
+
+def suspicion_of(step: AttackStep) -> Suspicion | None:
+    """The measure that would stop it for everybody, as a proposal: it is about more people than one, so a person decides."""
+    measures = [
+        Measure(scope="range" if kind == "range" else "source", value=value) for kind, value in step.facets if kind in ("range", "source")
+    ]
+    if not step.level or not measures:
+        return None
+    return Suspicion(
+        suspicion_id=f"{step.attack_id}.{step.level}",
+        alert_id=step.attack_id,
+        rule="attack",
+        rule_version=1,
+        mode="propose",
+        account="",
+        measures=tuple(measures),
+        level=step.level,
+        score=SCORE,
+        observed=step.accounts,
+        threshold=ACCOUNTS,
+        cost_micro=0,
+        calls=(),
+        reason=step.reason,
+        at_ms=step.at_ms,
+    )
 
 
 _WORDS: Final[dict[FacetKind, str]] = {

@@ -113,3 +113,54 @@ select entry_id, kind, version from detection.outbox order by entry_id limit %(l
 
 -- settle_outbox --
 delete from detection.outbox where entry_id = any(%(entries)s::bigint[]);
+
+-- put_attack --
+-- Steps come in order; one that was taken already changes nothing, and nothing comes back for it.
+insert into detection.attacks as a (attack_id, step, state, accounts, facets, reason, opened_at, changed_at, closed_at, merged_into)
+values (%(attack_id)s, %(step)s, %(state)s, %(accounts)s, %(facets)s::jsonb, %(reason)s, ringfence.at(%(at_ms)s), ringfence.at(%(at_ms)s),
+    case when %(state)s in ('close', 'merge') then ringfence.at(%(at_ms)s) end, nullif(%(merged_into)s, ''))
+on conflict (attack_id) do update set step = excluded.step, state = excluded.state, accounts = excluded.accounts, facets = excluded.facets,
+    reason = excluded.reason, changed_at = excluded.changed_at, closed_at = excluded.closed_at, merged_into = excluded.merged_into
+where excluded.step > a.step returning attack_id;
+
+-- add_attack_alerts --
+insert into detection.attack_alerts (alert_id, attack_id) select unnest(%(alerts)s::text[]), %(attack_id)s
+on conflict (alert_id) do update set attack_id = excluded.attack_id;
+
+-- move_attack_alerts --
+update detection.attack_alerts set attack_id = %(merged_into)s where attack_id = %(attack_id)s;
+
+-- list_attacks --
+-- Newest first, with what its alerts say now; those that became part of another one are left out. An account's alerts count the same
+-- calls, so the dearest of them stands for the account.
+with chosen as (
+    select * from detection.attacks
+    where (%(attack_id)s = '' and merged_into is null or attack_id = %(attack_id)s) and (not %(running)s or closed_at is null)
+    order by opened_at desc, attack_id desc limit %(limit)s
+), by_account as (
+    select m.attack_id, t.account, count(*) as alerts, count(*) filter (where t.severity = 'critical') as critical,
+        max(t.cost_micro) as cost_micro,
+        max((t.evidence -> 'observed' ->> 'eur_per_minute')::numeric) filter (where t.state <> 'close') as eur_per_minute
+    from chosen join detection.attack_alerts m using (attack_id) join detection.alerts t using (alert_id)
+    group by m.attack_id, t.account
+)
+select a.attack_id, a.state, a.accounts, a.facets::text as facets, a.reason, ringfence.ms(a.opened_at) as opened_ms,
+    ringfence.ms(a.changed_at) as changed_ms, ringfence.ms(a.closed_at) as closed_ms, coalesce(a.merged_into, '') as merged_into,
+    coalesce(sum(b.alerts), 0)::bigint as alerts, coalesce(sum(b.critical), 0)::bigint as critical,
+    coalesce(sum(b.cost_micro), 0)::bigint as cost_micro, coalesce(sum(b.eur_per_minute), 0)::float8 as eur_per_minute
+from chosen a left join by_account b using (attack_id)
+group by a.attack_id, a.state, a.accounts, a.facets, a.reason, a.opened_at, a.changed_at, a.closed_at, a.merged_into
+order by a.opened_at desc, a.attack_id desc;
+
+-- list_attack_alerts --
+-- The dearest first.
+select t.alert_id, t.step, t.state, t.rule, t.rule_version, t.severity, t.subject_kind, t.subject_value, t.account, t.score, t.cost_micro,
+    t.reason, t.evidence::text as evidence, ringfence.ms(t.opened_at) as opened_ms, ringfence.ms(t.changed_at) as changed_ms,
+    ringfence.ms(t.closed_at) as closed_ms, ringfence.ms(t.acknowledged_at) as acknowledged_ms,
+    coalesce(t.acknowledged_by, '') as acknowledged_by, coalesce(t.feedback, '') as feedback, ringfence.ms(t.feedback_at) as feedback_ms,
+    coalesce(t.feedback_by, '') as feedback_by, t.feedback_note
+from detection.attack_alerts m join detection.alerts t using (alert_id)
+where m.attack_id = %(attack_id)s order by t.cost_micro desc, t.alert_id limit %(limit)s;
+
+-- attack_of_alert --
+select attack_id from detection.attack_alerts where alert_id = %(alert_id)s;

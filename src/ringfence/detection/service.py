@@ -14,6 +14,7 @@ import msgspec
 
 from ringfence.base.clock import Clock, system_clock
 from ringfence.base.errors import ConflictError, NotFoundError, OperatorError, PeerError
+from ringfence.detection.attacks import AttackStep, Facet, decode_attack
 from ringfence.detection.model import Alert, Evidence, decode_alert
 from ringfence.detection.public_holidays import public_holidays
 from ringfence.detection.rules import read_rules
@@ -83,6 +84,31 @@ class AlertStep:
     reason: str
     evidence: Evidence
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackRecord:
+    """An attack with what its alerts say now. Times in Unix milliseconds, 0 for never."""
+
+    attack_id: str
+    state: str
+    accounts: int
+    facets: tuple[Facet, ...]
+    reason: str
+    opened_ms: int
+    changed_ms: int
+    closed_ms: int
+    merged_into: str
+    alerts: int
+    critical: int
+    cost_micro: int
+    eur_per_minute: float
+    """What its running calls cost, at the latest step of each alert."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on."""
+        return not self.closed_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +254,54 @@ class DetectionService:
         if row is None:
             raise _no_alert()
         return _record(row)
+
+    # Attacks
+
+    async def record_attack(self, payload: bytes) -> AttackStep | None:
+        """Copy one step of an attack; None when it was known. PeerError when the payload is none."""
+        try:
+            step = decode_attack(payload)
+        except msgspec.DecodeError as error:
+            raise PeerError(f"this is not a step of an attack: {error}", reason="bad_attack") from None
+        facts = msgspec.structs.asdict(step) | {"facets": msgspec.json.encode(step.facets).decode(), "alerts": list(step.alerts)}
+        async with self._db.transaction() as connection:
+            store = DetectionStore(connection)
+            if await store.row("put_attack", **facts) is None:
+                return None
+            await store.run("add_attack_alerts", **facts)
+            if step.merged_into:
+                await store.run("move_attack_alerts", **facts)
+        return step
+
+    async def attacks(self, *, running: bool = False, limit: int = 100) -> tuple[AttackRecord, ...]:
+        """Attacks newest first, 500 at the most."""
+        return await self._attacks("", running=running, limit=limit)
+
+    async def attack(self, attack_id: str) -> AttackRecord:
+        """One attack, also one that became part of another; NotFoundError when there is none."""
+        found = await self._attacks(attack_id, running=False, limit=1)
+        if not attack_id or not found:
+            raise NotFoundError("there is no such attack; list the attacks to see their ids", reason="no_attack")
+        return found[0]
+
+    async def attack_alerts(self, attack_id: str, *, limit: int = 100) -> tuple[AlertRecord, ...]:
+        """Alerts of an attack, the dearest first, 500 at the most."""
+        async with self._db.transaction() as connection:
+            rows = await DetectionStore(connection).rows("list_attack_alerts", attack_id=attack_id, limit=max(1, min(limit, MAX_PAGE)))
+        return tuple(_record(row) for row in rows)
+
+    async def attack_of(self, alert_id: str) -> str:
+        """The attack that an alert belongs to; empty for none."""
+        async with self._db.transaction() as connection:
+            row = await DetectionStore(connection).row("attack_of_alert", alert_id=alert_id)
+        return "" if row is None else str(row["attack_id"])
+
+    async def _attacks(self, attack_id: str, *, running: bool, limit: int) -> tuple[AttackRecord, ...]:
+        async with self._db.transaction() as connection:
+            rows = await DetectionStore(connection).rows(
+                "list_attacks", attack_id=attack_id, running=running, limit=max(1, min(limit, MAX_PAGE))
+            )
+        return tuple(AttackRecord(**row | {"facets": msgspec.json.decode(row["facets"], type=tuple[Facet, ...])}) for row in rows)
 
     # Rule sets
 

@@ -33,7 +33,7 @@ _POLICY_BUCKETS = ("blocks", "exemptions", "releases", "breaker", "approvals", "
 # What a role may store or announce, beyond its heartbeat; buckets by name.
 _WRITES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ingest": (("log.>",), ("leases",)),
-    "detector": (("alert.>", "suspicion.>"), ("detectors", "leases")),
+    "detector": (("alert.>", "attack.>", "suspicion.>"), ("detectors", "leases")),
     "policy": (("event.>",), (*_POLICY_BUCKETS, "leases")),
     "edge": (("event.>",), ("edges", "leases")),
     "worker": (("log.>", "event.>", "policy.command"), ("control", "leases")),

@@ -99,6 +99,7 @@ def log_plan(view: str, lane: int) -> StreamPlan:
 
 ALERTS = StreamPlan(name="ALERTS", subjects=("alert.*.*",), max_age_seconds=MESSAGE_SECONDS, once=True)
 SUSPICIONS = StreamPlan(name="SUSPICIONS", subjects=("suspicion.*.*",), max_age_seconds=MESSAGE_SECONDS, once=True)
+ATTACKS = StreamPlan(name="ATTACKS", subjects=("attack.*.*",), max_age_seconds=MESSAGE_SECONDS, once=True)
 EVENTS = StreamPlan(name="EVENTS", subjects=("event.>",), max_age_seconds=MESSAGE_SECONDS, once=True)
 
 LANES = {"account": 1, "range": 1, "source": 1, "network": 1}
@@ -107,6 +108,7 @@ LANES = {"account": 1, "range": 1, "source": 1, "network": 1}
 STREAMS: tuple[StreamPlan, ...] = (
     *(log_plan(view, lane) for view, lanes in LANES.items() for lane in range(lanes)),
     ALERTS,
+    ATTACKS,
     SUSPICIONS,
     EVENTS,
 )

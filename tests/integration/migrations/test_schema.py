@@ -57,12 +57,12 @@ def queries() -> Iterator[tuple[str, str]]:
 
 
 # What stands for each parameter while a query is tried: enough for PostgreSQL to plan and run it on empty tables.
-TEXT_ARRAYS = {"roles", "proposals"}
+TEXT_ARRAYS = {"roles", "proposals", "alerts"}
 NUMBERS = re.compile(r"(_ms|_id)$|^(step|limit|version|revision|after|before|position|paged|slot|chunk|size|rows|bad|added|changed|removed|same"
-                     r"|score|cost_micro|rule_version|destination_class|prefixes)$")  # fmt: skip
+                     r"|score|cost_micro|rule_version|destination_class|prefixes|accounts)$")  # fmt: skip
 WORDS = {
     "role": "analyst", "kind": "accounts", "state": "open", "scope": "account", "severity": "warning", "address": "192.0.2.1",
-    "prefix": "192.0.2.0/24", "entry": "{}", "evidence": "{}", "name": "anna", "feedback": "fraud", "time_zone": "UTC",
+    "prefix": "192.0.2.0/24", "entry": "{}", "evidence": "{}", "facets": "[]", "name": "anna", "feedback": "fraud", "time_zone": "UTC",
 }  # fmt: skip
 SPECIAL = {("put_block", "state"): "active", ("add_network", "kind"): "own_pool"}
 FLAGS = {"disabled", "must_change", "running", "unacknowledged", "reachable", "agrees", "everyone"}

@@ -12,7 +12,7 @@ from ringfence.runtime.role import Role, run_role
 from ringfence.runtime.streams import LANES
 
 if TYPE_CHECKING:
-    from ringfence.detection.agent import DetectorAgent
+    from ringfence.detection.agent import AttackAgent, DetectorAgent
 
 _log = get_logger(__name__)
 
@@ -26,11 +26,18 @@ async def run(role: Role) -> None:
     role.board.settled("compile")
     _log.info("kernel_ready", seconds=monotonic_seconds() - started, mode=settings.detection.mode or "by rule")
     async with asyncio.TaskGroup() as group:
+        group.create_task(_attacks(role).run())
         for agent in agents:
             group.create_task(agent.run())
         for agent in agents:
             await agent.ready()
         role.ready()
+
+
+def _attacks(role: Role) -> "AttackAgent":
+    from ringfence.detection.agent import AttackAgent
+
+    return AttackAgent(role.bus, clock=role.clock, board=role.board)
 
 
 def _make(role: Role) -> list["DetectorAgent"]:

@@ -69,6 +69,7 @@ class Projector:
         """Copy until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._drain("ALERTS", "worker-alerts", self.take_alert))
+            group.create_task(self._drain("ATTACKS", "worker-attacks", self.take_attack))
             group.create_task(self._drain("EVENTS", "worker-events", self.take_event))
             group.create_task(self._patiently("buckets", self.compare_record))
             group.create_task(self._watch_edges())
@@ -84,6 +85,10 @@ class Projector:
             await self._access.end_page(alert.alert_id, "closed")
         elif alert.severity == "critical" and not alert.acknowledged_ms:
             await self._access.open_page(alert.alert_id, page_text(alert))
+
+    async def take_attack(self, delivery: Delivery) -> None:
+        """Copy one step of an attack."""
+        await self._detection.record_attack(delivery.payload)
 
     async def take_event(self, delivery: Delivery) -> None:
         """Copy one announcement, record it in the audit chain, tell detection of a release."""

@@ -5,6 +5,7 @@ publishes nothing twice and leaves nothing out; a second detector on the same la
 the commands that judge without a bus: `backtest` and `rebuild`.
 """
 
+from ringfence.detection.agent.attacks import AttackAgent
 from ringfence.detection.agent.detector import DetectorAgent, built_in_rules, warm_up
 from ringfence.detection.agent.snapshots import read_snapshot
 from ringfence.detection.backtest import Result, RuleFigures, backtest
@@ -13,6 +14,7 @@ from ringfence.detection.public_holidays import public_holidays
 from ringfence.detection.rules import RuleSet, read_rules
 
 __all__ = [
+    "AttackAgent",
     "DetectorAgent",
     "Lane",
     "Result",
