@@ -78,7 +78,40 @@ class ComposedChanged(msgspec.Struct, frozen=True, kw_only=True, tag="composed")
     state: Literal["probation", "active", "retired"]
 
 
-ControlRecord = AccountChanged | RuleSetChanged | RatesChanged | HolidaysChanged | NetworksChanged | BlockReleased | ComposedChanged
+class AccountBaseline(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What an account ordinarily spends on C2+ calls; money in micro-euro. Accounts without such calls have none."""
+
+    account_key: int
+    month_micro: int
+    """Spent in the running billing month before `BaselinesChanged.until_ms`."""
+    highest_month_micro: int
+    """The dearest of the last six whole billing months."""
+    day_median_micro: int
+    day_mad_micro: int
+    """Median absolute deviation, of all days of the span."""
+    countries: tuple[int, ...]
+    """Countries of C4+ calls ever answered, ascending."""
+    bins: tuple[tuple[int, int, int], ...]
+    """`(hour of week 0 to 167, median, median absolute deviation)` of 15 minutes' spend; only hours whose median is above zero."""
+
+
+class BaselinesChanged(msgspec.Struct, frozen=True, kw_only=True, tag="baselines"):
+    """All baselines of one slot, in place of those before. An account of the slot that is not here spent nothing in the span."""
+
+    version: int
+    slot: int
+    since_ms: int
+    """Where the history begins that the archive could tell of, for every account of the slot."""
+    month_ms: int
+    """Start of the running billing month, local time."""
+    until_ms: int
+    """The history ends here; what comes after is the detector's own to count."""
+    accounts: tuple[AccountBaseline, ...]
+
+
+ControlRecord = (
+    AccountChanged | RuleSetChanged | RatesChanged | HolidaysChanged | NetworksChanged | BlockReleased | ComposedChanged | BaselinesChanged
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[ControlRecord])
