@@ -12,7 +12,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom an alert is about: kind `account` and the digest user name, in this version."""
+    """Whom an alert is about: an account's digest user name, a number range in digits, an address or network, an edge."""
 
     kind: Literal["account", "prefix", "source", "network", "edge"]
     value: str
@@ -39,6 +39,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     severity: Severity
     subject: Subject
     account: str = ""
+    """Kind account: the subject's value. Kinds prefix, source and network: the account it counts for, when there is one."""
+    prefix: str = ""
+    """Kind prefix: the subject's value."""
+    source_ip: str = ""
+    """Kind source: the subject's value."""
     score: int
     cost_eur: float
     reason: str

@@ -7,20 +7,20 @@ from typing import Literal
 
 import msgspec
 
-MeasureScope = Literal["number", "range", "class", "account", "source"]
+MeasureScope = Literal["number", "range", "class", "account", "source", "call"]
 Mode = Literal["observe", "propose", "act"]
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that could be refused at the edge.
+    """One thing that could be refused at the edge, or (scope call) ended there.
 
-    `value` is digits without `+` (number, range), the account (class, account) or a network (source).
+    `value` is digits without `+` (number, range), the account (class, account), a network (source) or a Call-ID (call).
     """
 
     scope: MeasureScope
     value: str
     destination_class: int = 0
-    """Scope class: this class and above."""
+    """Scope class: this class and above. Scope call: the class of the running call, C4 or C5."""
 
 
 class Suspicion(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +43,10 @@ class Suspicion(msgspec.Struct, frozen=True, kw_only=True):
     calls: tuple[str, ...]
     reason: str
     at_ms: int
+    loss_micro: int = 0
+    """What going on would cost: chance of fraud x cost per minute x minutes until somebody would stop it."""
+    false_block_micro: int = 0
+    """What being wrong would cost: chance that it is no fraud x cost of a false block."""
 
 
 _encoder = msgspec.json.Encoder()

@@ -17,7 +17,7 @@ from ringfence.archive import batches
 from ringfence.base.clock import monotonic_seconds, system_clock
 from ringfence.detection.agent import built_in_rules
 from ringfence.detection.agent.snapshots import write_snapshot
-from ringfence.detection.lane import Lane
+from ringfence.detection.lane import Found, Lane
 from ringfence.detection.rules import read_rules
 from ringfence.drills.product import Product, rehearsal_folder, running_product
 from ringfence.runtime.bus import Bus
@@ -116,7 +116,7 @@ def _snapshot(path: Path, keys: "np.ndarray[Any, np.dtype[np.int64]]", begin: in
     for start in range(0, len(keys), FEED_ROWS):
         part = keys[start : start + FEED_ROWS]
         lane.rows(_whole_calls(part, chance, begin - 60 * MINUTE_MS + start * 55 * MINUTE_MS // len(keys)), 1)
-    lane.settle([], position, _Nobody(), closing=False)
+    lane.settle(Found(), position, _Nobody(), closing=False)
     return write_snapshot(path, lane.state())
 
 

@@ -13,7 +13,7 @@ import typer
 
 from ringfence.archive.replay import ReplayedRows, replay
 from ringfence.base.errors import ConflictError, OperatorError
-from ringfence.detection.agent import Lane, built_in_rules, read_rules, read_snapshot
+from ringfence.detection.agent import Found, Lane, built_in_rules, read_rules, read_snapshot
 from ringfence.runtime.settings import load_settings
 from ringfence.telephony.columns import RowBatch, split_ref
 from ringfence.telephony.control import decode_control
@@ -52,8 +52,8 @@ def run(
     fresh = Lane.fresh(read_rules(built_in_rules()), time_zone=settings.operator.time_zone, mode=mode)
     figures = {
         **_replay(fresh, settings.archive_dir, lane, position),
-        "kept": kept.engine.state_hash(),
-        "rebuilt": fresh.engine.state_hash(),
+        "kept": kept.judged_hash(),
+        "rebuilt": fresh.judged_hash(),
     }
     figures["equal"] = figures["kept"] == figures["rebuilt"]
     typer.echo(json.dumps(figures) if as_json else _sentence(figures))
@@ -71,21 +71,20 @@ def _replay(fresh: Lane, folder: Path, lane: int, position: int) -> dict[str, An
             break
         first = first or message.sequence
         messages += 1
-        closing = False
-        crossings = []
+        closing, found = False, Found()
         if isinstance(message, ReplayedRows):
             rows += message.batch.length
             resolver.batches[message.sequence] = message.batch
-            crossings = fresh.rows(message.batch, message.sequence)
+            found = fresh.rows(message.batch, message.sequence)
         elif message.kind == "tick" and len(message.payload) == 8:
             closing = True
-            crossings = fresh.tick(int.from_bytes(message.payload))
+            found = fresh.tick(int.from_bytes(message.payload))
         elif message.kind == "control":
             try:
                 fresh.control(decode_control(message.payload))
             except msgspec.DecodeError:
                 continue
-        fresh.settle(crossings, message.sequence, resolver, closing=closing)
+        fresh.settle(found, message.sequence, resolver, closing=closing)
     if fresh.position < position:
         raise OperatorError(
             f"The archive ends at {fresh.position}, the snapshot stands at {position}: wait a minute for the archive and try again.",

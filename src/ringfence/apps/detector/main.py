@@ -1,4 +1,4 @@
-"""`python -m ringfence.apps.detector.main`: one agent per lane of the account view, in one process.
+"""`python -m ringfence.apps.detector.main`: one agent per lane of each view, in one process.
 
 The first start on a machine compiles the kernel, which takes some seconds and is said; later starts find the result in a cache.
 """
@@ -41,23 +41,32 @@ def _attacks(role: Role) -> "AttackAgent":
 
 
 def _make(role: Role) -> list["DetectorAgent"]:
-    from ringfence.detection.agent import DetectorAgent, warm_up  # Loads numba: half a second in which the heartbeat goes on.
+    from ringfence.detection.agent import (
+        VIEWS,
+        DetectorAgent,
+        Standing,
+        warm_up,
+    )  # Loads numba: half a second in which the heartbeat goes on.
 
     warm_up()
     settings = role.settings
     snapshots = settings.data_dir / "snapshots"
     snapshots.mkdir(mode=0o750, parents=True, exist_ok=True)
+    standing = Standing()
     return [
         DetectorAgent(
             role.bus,
+            view=view,
             lane=lane,
             snapshots=snapshots,
             time_zone=settings.operator.time_zone,
             mode=settings.detection.mode,
             clock=role.clock,
             board=role.board,
+            standing=standing,
         )
-        for lane in range(LANES["account"])
+        for view in VIEWS
+        for lane in range(LANES[view])
     ]
 
 

@@ -6,20 +6,24 @@ the commands that judge without a bus: `backtest` and `rebuild`.
 """
 
 from ringfence.detection.agent.attacks import AttackAgent
-from ringfence.detection.agent.detector import DetectorAgent, built_in_rules, warm_up
+from ringfence.detection.agent.detector import DetectorAgent, Standing, built_in_rules, warm_up
 from ringfence.detection.agent.snapshots import read_snapshot
 from ringfence.detection.backtest import Result, RuleFigures, backtest
-from ringfence.detection.lane import Lane
+from ringfence.detection.lane import Found, Lane
 from ringfence.detection.public_holidays import public_holidays
 from ringfence.detection.rules import RuleSet, read_rules
+from ringfence.detection.views import VIEWS
 
 __all__ = [
+    "VIEWS",
     "AttackAgent",
     "DetectorAgent",
+    "Found",
     "Lane",
     "Result",
     "RuleFigures",
     "RuleSet",
+    "Standing",
     "backtest",
     "built_in_rules",
     "public_holidays",

@@ -1,4 +1,4 @@
-"""`DetectorAgent`: one lane of the account view, from its newest snapshot on, for ever.
+"""`DetectorAgent`: one lane of a view of the log, from its newest snapshot on, for ever.
 
 Suspicions leave before alerts, because a block waits for them. A message that cannot be read is counted and passed over: the log's order
 is what matters, and stopping would stop all detection.
@@ -22,9 +22,11 @@ from ringfence.detection.agent.resolver import LogResolver
 from ringfence.detection.agent.snapshots import read_snapshot, write_snapshot
 from ringfence.detection.alerts import Output
 from ringfence.detection.engine import EngineState
-from ringfence.detection.lane import Lane
+from ringfence.detection.findings import ACT
+from ringfence.detection.lane import Found, Lane
 from ringfence.detection.model import encode_alert
 from ringfence.detection.rules import RuleSet, read_rules
+from ringfence.detection.views import VIEWS, View
 from ringfence.runtime.bus import Bus, Message
 from ringfence.runtime.metrics import counter, gauge
 from ringfence.runtime.status import StatusBoard
@@ -32,6 +34,7 @@ from ringfence.runtime.streams import log_stream
 from ringfence.telephony.columns import batch_of
 from ringfence.telephony.control import AccountChanged, ControlRecord, HolidaysChanged, decode_control
 from ringfence.telephony.model import AccountRow, Kind
+from ringfence.telephony.network_second import NetworkSecond, decode_second
 from ringfence.telephony.suspicion import Mode, encode_suspicion
 
 SNAPSHOT_SECONDS = 300.0
@@ -41,7 +44,12 @@ PUBLISHED_TOGETHER = 64
 
 _log = structlog.stdlib.get_logger(__name__)
 
-_rows = counter("ringfence_detection_rows_total", "Rows of the log judged.")
+_rows = counter("ringfence_detection_rows_total", "Rows of the log judged, in the account view.")
+_messages = counter("ringfence_detection_view_messages_total", "Messages of the log judged, by view.", ("view",))
+_view_lag = gauge("ringfence_detection_view_lag_seconds", "How far the event clock of a view is behind the clock, by view.", ("view",))
+_view_figures = gauge(
+    "ringfence_detection_engine_figures", "What the engines of a view say of themselves, by view and figure.", ("view", "figure")
+)
 _refused = counter("ringfence_detection_refused_messages_total", "Messages of the log that could not be read, by reason.", ("reason",))
 _alerts = counter("ringfence_detection_alerts_total", "Alert messages published, by state.", ("state",))
 _suspicions = counter("ringfence_detection_suspicions_total", "Suspicions published, by mode.", ("mode",))
@@ -57,13 +65,24 @@ def built_in_rules() -> str:
 
 
 def warm_up() -> None:
-    """Compile the kernel, or load it from its cache, before the first message waits for it."""
-    lane = Lane.fresh(read_rules(built_in_rules()), time_zone="UTC")
+    """Compile the kernels, or load them from their cache, before the first message waits for it."""
+    rules = read_rules(built_in_rules())
     at_ms = 1_000_000_000_000
+    for view in VIEWS:
+        _warm_up(Lane.fresh(rules, time_zone="UTC", view=view), at_ms)
+
+
+def _warm_up(lane: Lane, at_ms: int) -> None:
+    if lane.view == "network":
+        lane.second(NetworkSecond(at_ms=at_ms, edge="a"), 1)
+        lane.tick(at_ms + 1_000)
+        return
     row = AccountRow(kind=Kind.CALL, at_ms=at_ms, received_ms=at_ms, account_key=1, call_key=1, destination_class=2, answered_ms=at_ms)
     lane.rows(batch_of([row]), 1)
     lane.tick(at_ms + 1_000)
     lane.control([AccountChanged(account="a", account_key=1, slot=1, channels=2), HolidaysChanged(days=(), time_zone="UTC")])
+    if lane.kernel is None:
+        return
     lane.engine.measure(1)
     lane.engine.profile(1)
     lane.engine.make_larger()
@@ -73,6 +92,18 @@ class _Emitted(msgspec.Struct, frozen=True):
     """Everything that follows from the log up to here has been published."""
 
     sequence: int
+
+
+class Standing:
+    """Alerts that are open, over all lanes of a process: the heartbeat gives their sum."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[tuple[View, int], tuple[int, int]] = {}
+
+    def put(self, lane: tuple[View, int], running: int, critical: int) -> tuple[int, int]:
+        """What one lane has open now; open and critical ones of all lanes."""
+        self._lanes[lane] = running, critical
+        return sum(each[0] for each in self._lanes.values()), sum(each[1] for each in self._lanes.values())
 
 
 @dataclass(slots=True)
@@ -90,6 +121,7 @@ class DetectorAgent:
         bus: Bus,
         *,
         lane: int,
+        view: View = "account",
         snapshots: Path,
         time_zone: str,
         mode: Mode | Literal[""],
@@ -97,12 +129,15 @@ class DetectorAgent:
         board: StatusBoard,
         rules: RuleSet | None = None,
         snapshot_seconds: float = SNAPSHOT_SECONDS,
+        standing: Standing | None = None,
     ) -> None:
         self._bus = bus
+        self._view: View = view
         self._number = lane
-        self._stream = log_stream("account", lane)
+        self._stream = log_stream(view, lane)
         self._bucket = bus.bucket("detectors")
-        self._file = snapshots / f"account-{lane}.snapshot"
+        self._file = snapshots / f"{view}-{lane}.snapshot"
+        self._standing = standing or Standing()
         self._time_zone = time_zone
         self._mode: Mode | Literal[""] = mode
         self._clock = clock
@@ -138,7 +173,7 @@ class DetectorAgent:
     async def recover(self) -> None:
         """The newest snapshot, or a fresh lane with what the control bucket says; and how far was published."""
         started = monotonic_seconds()
-        entry = await self._bucket.get(f"account.{self._number}")
+        entry = await self._bucket.get(f"{self._view}.{self._number}")
         self._emitted = self._recorded = msgspec.json.decode(entry.value, type=_Emitted).sequence if entry and entry.value else 0
         first, last = await self._bus.first_sequence(self._stream), await self._bus.last_sequence(self._stream)
         lane = await asyncio.to_thread(self._read_snapshot)
@@ -154,20 +189,25 @@ class DetectorAgent:
             self._caught_up.set()
         self._target = last
         seconds = monotonic_seconds() - started
-        _log.info("lane_recovered", lane=self._number, position=lane.position, tail=last - lane.position, seconds=seconds)
+        _log.info("lane_recovered", view=self._view, lane=self._number, position=lane.position, tail=last - lane.position, seconds=seconds)
 
     def _read_snapshot(self) -> Lane | None:
         state, damaged = read_snapshot(self._file)
         for path in damaged:
             _log.error("snapshot_damaged", file=path.name)
         try:
-            return None if state is None else Lane.restore(state, mode=self._mode)
+            lane = None if state is None else Lane.restore(state, mode=self._mode)
         except (OperatorError, msgspec.ValidationError, ValueError, KeyError) as error:
             _log.exception("snapshot_refused", why=str(error))
             return None
+        if lane is not None and lane.view != self._view:
+            _log.error("snapshot_refused", why=f"a state of the {lane.view} view")
+            return None
+        return lane
 
     async def _fresh(self, position: int) -> Lane:
-        lane = Lane.fresh(self._rules or read_rules(built_in_rules()), time_zone=self._time_zone, mode=self._mode)
+        rules = self._rules or read_rules(built_in_rules())
+        lane = Lane.fresh(rules, time_zone=self._time_zone, mode=self._mode, view=self._view)
         lane.position = position
         control = self._bus.bucket("control")
         for key in sorted(await control.keys()):
@@ -185,10 +225,10 @@ class DetectorAgent:
                     async for message in messages:
                         await self._take(message)
             except UnavailableError as error:
-                self._board.trouble("log", f"The log cannot be read: {error}")
+                self._board.trouble(self._about("log"), f"The log cannot be read: {error}")
                 await asyncio.sleep(RETRY_SECONDS)
             except ConflictError:
-                _log.exception("log_replaced", lane=self._number)
+                _log.exception("log_replaced", view=self._view, lane=self._number)
                 raise
 
     async def _take(self, message: Message) -> None:
@@ -200,7 +240,7 @@ class DetectorAgent:
         # Only here may a state be copied: what follows from it has been published, and engine and position agree.
         self._settled = True
         if self.lane.refused:
-            self._board.trouble("rules", f"A rule set was refused and the one before it stays: {self.lane.refused[-1]}")
+            self._board.trouble(self._about("rules"), f"A rule set was refused and the one before it stays: {self.lane.refused[-1]}")
             self.lane.refused.clear()
         self._newest_ms = max(self._newest_ms, message.at_ms)
         if not self._caught_up.is_set():
@@ -213,30 +253,33 @@ class DetectorAgent:
 
     async def process(self, message: Message) -> Output:
         """Judge one message; what it returns has to be published."""
-        lane, kind = self.lane, message.headers.get("Rf-Kind", "")
+        lane, kind, found = self.lane, message.headers.get("Rf-Kind", ""), Found()
+        _messages.labels(view=self._view).inc()
         try:
-            if kind == "rows":
+            if kind == "rows" and self._view != "network":
                 batch = batches.decode(message.payload)
                 self._resolver.remember(message.sequence, batch, len(message.payload))
-                crossings = lane.rows(batch, message.sequence)
+                found = lane.rows(batch, message.sequence)
                 self._counts.rows += batch.length
-                _rows.inc(batch.length)
+                if self._view == "account":
+                    _rows.inc(batch.length)
+            elif kind == "second" and self._view == "network":
+                found = lane.second(decode_second(message.payload), message.sequence)
+                self._counts.rows += 1
             elif kind == "tick":
                 if len(message.payload) != 8:
                     raise PeerError("A tick has eight bytes.", reason="bad_tick")
-                crossings = lane.tick(int.from_bytes(message.payload))
+                found = lane.tick(int.from_bytes(message.payload))
             elif kind == "control":
                 lane.control(self._decode_control(message.payload))
-                crossings = []
             else:
                 raise PeerError("The message is of no known kind.", reason="unknown_kind")
         except PeerError as error:
             _refused.labels(reason=error.reason).inc()
             _log.warning("message_refused", sequence=message.sequence, reason=error.reason)
-            crossings = []
-        if crossings:
-            await self._resolver.fetch(lane.book.wanted(crossings))
-        return lane.settle(crossings, message.sequence, self._resolver, closing=kind == "tick")
+        if found:
+            await self._resolver.fetch(lane.wanted(found))
+        return lane.settle(found, message.sequence, self._resolver, closing=kind == "tick")
 
     def _decode_control(self, payload: bytes) -> list[ControlRecord]:
         try:
@@ -268,10 +311,10 @@ class DetectorAgent:
             try:
                 fresh = await self._bus.publish_once(subject, payload)
             except UnavailableError as error:
-                self._board.trouble("publish", f"Alerts and suspicions wait for the bus: {error}")
+                self._board.trouble(self._about("publish"), f"Alerts and suspicions wait for the bus: {error}")
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                self._board.settled("publish")
+                self._board.settled(self._about("publish"))
                 return fresh
 
     async def _record(self) -> None:
@@ -282,8 +325,12 @@ class DetectorAgent:
             if self._emitted > self._recorded:
                 with contextlib.suppress(UnavailableError):
                     sequence = self._emitted
-                    await self._bucket.put(f"account.{self._number}", msgspec.json.encode(_Emitted(sequence)))
+                    await self._bucket.put(f"{self._view}.{self._number}", msgspec.json.encode(_Emitted(sequence)))
                     self._recorded = sequence
+
+    def _about(self, what: str) -> str:
+        """The name of a trouble on the board, which the agents of a process share."""
+        return what if self._view == "account" else f"{what}_{self._view}"
 
     def _show(self) -> None:
         lane, counts = self.lane, self._counts
@@ -292,14 +339,21 @@ class DetectorAgent:
             counts.per_second = counts.rows / (now - counts.at)
         counts.rows, counts.at = 0, now
         running = lane.book.running()
-        critical = sum(1 for episode in running if episode.level >= 2)
-        lag_ms = max(self._clock() - lane.engine.now_ms, 0) if lane.engine.now_ms else 0
-        figures = lane.engine.figures()
+        critical = sum(1 for episode in running if episode.critical and episode.level >= ACT)
+        lag_ms = max(self._clock() - lane.now_ms, 0) if lane.now_ms else 0
+        figures = lane.figures()
+        alerts_open, alerts_critical = self._standing.put((self._view, self._number), len(running), critical)
+        self._board.figures.update(alerts_open=float(alerts_open), alerts_critical=float(alerts_critical))
+        _view_lag.labels(view=self._view).set(lag_ms / 1000)
+        for name, value in figures.items():
+            _view_figures.labels(view=self._view, figure=name).set(value)
+        if self._view != "account":
+            self._board.figures[f"{self._view}_messages_per_second"] = counts.per_second
+            self._board.figures[f"{self._view}_lag_ms"] = float(lag_ms)
+            return
         self._board.figures.update(
             rows_per_second=counts.per_second,
             risk_eur_per_minute=lane.at_risk_micro() / 1_000_000,
-            alerts_open=float(len(running)),
-            alerts_critical=float(critical),
             lag_ms=float(lag_ms),
             accounts=figures["accounts"],
             rows_late=figures["rows_late"],
@@ -326,10 +380,10 @@ class DetectorAgent:
         try:
             size = await asyncio.to_thread(write_snapshot, self._file, state)
         except UnavailableError as error:
-            self._board.trouble("snapshot", f"No snapshot can be written: {error}")
+            self._board.trouble(self._about("snapshot"), f"No snapshot can be written: {error}")
             _log.exception("snapshot_failed")
             return
-        self._board.settled("snapshot")
+        self._board.settled(self._about("snapshot"))
         seconds = monotonic_seconds() - started
         _log.info("snapshot_written", position=state.scalars["position"], bytes=size, seconds=seconds)
 
@@ -338,8 +392,8 @@ class DetectorAgent:
             try:
                 await work()
             except UnavailableError as error:
-                self._board.trouble("log", f"The log cannot be read: {error}")
+                self._board.trouble(self._about("log"), f"The log cannot be read: {error}")
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                self._board.settled("log")
+                self._board.settled(self._about("log"))
                 return
