@@ -18,7 +18,7 @@ from ringfence.runtime.metrics import counter
 from ringfence.runtime.status import StatusBoard
 from ringfence.runtime.streams import LANES, log_subject
 from ringfence.subscribers.service import SubscribersService
-from ringfence.telephony.control import AccountChanged, ControlRecord, encode_control
+from ringfence.telephony.control import AccountChanged, BaselinesChanged, ControlRecord, encode_control
 
 TURN_SECONDS = 0.5
 ACCOUNT_CHANGES = 20_000
@@ -75,14 +75,28 @@ class ControlWriter:
             await self._subscribers.settle(changes)
         return bool(versions or changes)
 
-    async def publish(self, records: list[ControlRecord]) -> None:
-        """Write records into the log of every lane of every view, where they take effect."""
+    async def publish(self, records: list[ControlRecord], views: Iterable[str] = tuple(LANES)) -> None:
+        """Write records into the log of every lane of some views, of all unless said, where they take effect."""
         payload = encode_control(records)
-        for view, lanes in LANES.items():
-            for lane in range(lanes):
+        for view in views:
+            for lane in range(LANES[view]):
                 await self._bus.publish(log_subject(view, lane), payload, HEADERS)
         for record in records:
             _records.labels(kind=str(type(record).__struct_config__.tag)).inc()
+
+    async def put_baselines(self, record: BaselinesChanged) -> bool:
+        """Tell the account view what is ordinary in a slot; False when the bucket holds just this already."""
+        key, value = f"baselines.{record.slot}", encode_control([record])
+        if len(value) > MAX_SLOT_BYTES:
+            self._board.trouble("slots", f"Slot {record.slot} has {len(record.accounts)} baselines, more than one message can hold.")
+            _log.error("slot_too_large", slot=record.slot, accounts=len(record.accounts), bytes=len(value))
+            return False
+        entry = await self._bucket.get(key)
+        if entry is not None and entry.value == value:
+            return False
+        await self._bucket.put(key, value)
+        await self.publish([record], views=("account",))
+        return True
 
     async def compare(self) -> None:
         """Fill the bucket from PostgreSQL where it lacks or differs: a new or restored JetStream, or a restored database."""

@@ -5,13 +5,16 @@ unacknowledged.
 """
 
 import asyncio
+from zoneinfo import ZoneInfo
 
 from ringfence.access.service import AccessService
 from ringfence.apps.worker.archivist import Archivist, keep_days, merge_days
+from ringfence.apps.worker.baselines import keep_baselines
 from ringfence.apps.worker.beginnings import begin, read_first_rules
 from ringfence.apps.worker.control import ControlWriter
 from ringfence.apps.worker.pager import Pager
 from ringfence.apps.worker.projector import Projector
+from ringfence.archive.spending import Spending
 from ringfence.archive.writer import ArchiveWriter
 from ringfence.base.errors import UnavailableError
 from ringfence.detection.service import DetectionService
@@ -60,6 +63,8 @@ async def run(role: Role) -> None:
                     group.create_task(Archivist(bus, writer, board, role.clock, lane=lane).run())
                     group.create_task(merge_days(settings.archive_dir, board, role.clock, lane=lane))
                 group.create_task(keep_days(settings.archive_dir, board, role.clock, days=settings.archive.retention_days))
+                spending = Spending(settings.archive_dir, zone=ZoneInfo(settings.operator.time_zone))
+                group.create_task(keep_baselines(spending, control, board, role.clock, zone=ZoneInfo(settings.operator.time_zone)))
                 group.create_task(log_audit_head(access))
                 group.create_task(control.run())
                 group.create_task(projector.run())
