@@ -23,7 +23,7 @@ HOUR = 3
 TURN_SECONDS = 600.0
 
 _log = get_logger(__name__)
-_days = counter("ringfence_worker_spending_days_total", "Local days whose spending was added up.")
+_files = counter("ringfence_worker_spending_files_total", "Daily files of what accounts spent that were written.")
 _slots = counter("ringfence_worker_baseline_slots_total", "Slots whose baselines were told to the detectors.")
 _accounts = gauge("ringfence_worker_baseline_accounts", "Accounts that have a baseline.")
 
@@ -57,7 +57,7 @@ async def learn(spending: Spending, control: ControlWriter, today: date) -> int:
     """Add up the days before `today` that lack, then tell the slots whose baselines changed; how many. UnavailableError: try again."""
     for day in await asyncio.to_thread(spending.missing, today):
         quarters = await asyncio.to_thread(spending.add_day, day)
-        _days.inc()
+        _files.inc()
         _log.info("spending_added_up", day=day.isoformat(), quarters=quarters)
     await asyncio.to_thread(spending.expire, today)
     history = await asyncio.to_thread(spending.history, today)
