@@ -27,6 +27,7 @@ from ringfence.detection.scoring import SPENDING, Signal
 from ringfence.detection.sentences import sentence
 from ringfence.telephony.model import AccountRow, country_letters
 from ringfence.telephony.suspicion import Measure, Mode, Suspicion
+from ringfence.telephony.user_agents import family_of
 
 REMEMBERED_MS: Final = WINDOW_24H + HEAVY_LATE
 """A closed episode is remembered this long: the same event cannot open a second one under the same id later than that."""
@@ -417,9 +418,10 @@ def facets(rows: Iterable[AccountRow]) -> dict[str, list[str]]:
     told = {
         "ranges": (row.callee.removeprefix("+")[:-3] for row in rows if row.callee.startswith("+") and len(row.callee) > 6),
         "networks": (row.network for row in rows if row.network),
+        "families": (family_of(row.user_agent) for row in rows if row.user_agent),
         "countries": (country_letters(row.country) for row in rows if row.country),
     }
-    counted = {name: sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])) for name, values in told.items()}
+    counted = {name: sorted(Counter(filter(None, values)).items(), key=lambda item: (-item[1], item[0])) for name, values in told.items()}
     return {name: [value for value, _ in values[:MAX_FACETS]] for name, values in counted.items() if values}
 
 

@@ -190,7 +190,7 @@ class Scorer:
         if level < WARN:
             return None
         shares.sort(key=lambda each: (-each[1], each[0].part))
-        calls = tuple(dict.fromkeys(call for part, _ in reversed(shares) for call in part.calls))[-MAX_CALLS:]
+        calls = tuple(dict.fromkeys(call for part in _by_time(score.parts) for call in part.calls))[-MAX_CALLS:]
         return Finding(
             rule=RULE,
             level=level,
@@ -269,6 +269,10 @@ def _powers() -> tuple[int, ...]:
                 power = power * each >> _BITS
         found.append(power)
     return tuple(found)
+
+
+def _by_time(parts: Sequence[_Part]) -> list[_Part]:
+    return sorted(parts, key=lambda part: (part.at_ms, part.part))
 
 
 def _strength(part: _Part, now_ms: int, half_life: int) -> tuple[int, int, str, tuple[str, ...], str]:

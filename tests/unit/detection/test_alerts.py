@@ -1,19 +1,21 @@
 """Episodes, ids, suspicions and sentences; and that a backtest says what the live form says."""
 
 from collections.abc import Sequence
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 
-from ringfence.base.ids import keyed_hash
+from ringfence.base.ids import derived_id, keyed_hash
 from ringfence.detection.agent import built_in_rules
 from ringfence.detection.alerts import AlertBook, Output
 from ringfence.detection.backtest import backtest
 from ringfence.detection.engine import Engine
+from ringfence.detection.findings import SIGNAL, Finding
 from ringfence.detection.layout import HOUR, MINUTE
 from ringfence.detection.model import Alert, decode_alert, encode_alert
-from ringfence.detection.rules import read_rules
+from ringfence.detection.rules import RuleSet, read_rules
 from ringfence.telephony.columns import MAX_ROWS, batch_of
 from ringfence.telephony.model import AccountRow, Flag, Kind, country_code
 from ringfence.telephony.suspicion import Measure, Mode
@@ -197,3 +199,122 @@ def test_an_alert_is_one_line_of_json_and_comes_back() -> None:
         assert b"\n" not in line
         assert decode_alert(line) == alert
         assert b'"prefix"' not in line
+
+
+def finding(rule: str = "D00", level: int = 1, at_ms: int = NOON, **said: Any) -> Finding:
+    facts: dict[str, Any] = {
+        "subject_kind": "account",
+        "subject": "anna",
+        "account": "anna",
+        "account_key": 7,
+        "observed": 45,
+        "warn": 40,
+        "act": 60,
+        "unit": "score",
+        "window_ms": HOUR,
+        "opening_call_id": "anna-1",
+        "opening_ms": NOON,
+        "calls": ("anna-1",),
+        "reason": "Because.",
+        "measures": (Measure(scope="class", value="anna", destination_class=3),),
+    }
+    return Finding(rule=rule, level=level, at_ms=at_ms, **(facts | said))
+
+
+class Nothing:
+    def resolve(self, row_ref: int) -> AccountRow | None:  # noqa: ARG002
+        return None
+
+
+def noted(book: AlertBook, *findings: Finding, rules: RuleSet = RULES) -> Output:
+    return book.note(findings, rules, Nothing())
+
+
+def test_findings_open_rise_and_close_as_crossings_do() -> None:
+    book = AlertBook(mode="act")
+    assert [alert.state for alert in noted(book, finding(), finding(at_ms=NOON + MINUTE)).alerts] == ["open"]
+    risen = noted(book, finding(level=2, at_ms=NOON + 2 * MINUTE, score=99))
+    assert [(alert.state, alert.severity, alert.step, alert.score) for alert in risen.alerts] == [("update", "critical", 2, 99)]
+    [suspicion] = risen.suspicions
+    assert suspicion.suspicion_id == f"{suspicion.alert_id}.2"
+    assert (suspicion.mode, suspicion.loss_micro, suspicion.false_block_micro) == ("act", 14_850_000, 250_000)
+    assert book.tick(NOON + HOUR + 2 * MINUTE - 1) == []
+    [closed] = book.tick(NOON + HOUR + 2 * MINUTE)
+    assert (closed.state, closed.step, closed.at_ms) == ("close", 3, NOON + HOUR + 2 * MINUTE)
+    assert {each.alert_id for each in (*risen.alerts, closed)} == {derived_id("a", "D00", 1, "account", "anna", "anna-1", NOON)}
+
+
+def test_a_combined_score_that_is_not_worth_it_is_proposed_but_a_hard_rule_acts() -> None:
+    [weak] = noted(AlertBook(mode="act"), finding(level=2, score=60)).suspicions
+    assert (weak.mode, weak.loss_micro < weak.false_block_micro) == ("propose", True)
+    [hard] = noted(AlertBook(), finding(rule="X-mine", level=2, score=60, mode="act")).suspicions
+    assert (hard.mode, hard.loss_micro < hard.false_block_micro) == ("act", True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "field"), [("prefix", "23222550", "prefix"), ("source", "192.0.2.7", "source_ip"), ("network", "AS64496", "")]
+)
+def test_every_kind_of_subject_has_its_field(kind: str, value: str, field: str) -> None:
+    said: dict[str, Any] = {"subject_kind": kind, "subject": value, "account": "", "account_key": 0}
+    [alert] = noted(AlertBook(), finding(**said)).alerts
+    assert (alert.subject.kind, alert.subject.value) == (kind, value)
+    assert {name: getattr(alert, name) for name in ("account", "prefix", "source_ip") if getattr(alert, name)} == (
+        {field: value} if field else {}
+    )
+    assert decode_alert(encode_alert(alert)) == alert
+
+
+def test_episodes_are_told_apart_by_rule_and_subject_and_account() -> None:
+    book = AlertBook()
+    findings = [
+        finding(),
+        finding(rule="X-mine", mode="observe", rule_version=4),
+        finding(subject="berta", account="berta", account_key=8),
+        finding(subject_kind="prefix", subject="23222550"),
+        finding(subject_kind="prefix", subject="23222550", account="berta", account_key=8),
+    ]
+    output = noted(book, *findings, *findings)
+    assert [alert.state for alert in output.alerts] == ["open"] * 5
+    assert len({alert.alert_id for alert in output.alerts}) >= 4
+    assert [alert.rule_version for alert in output.alerts] == [1, 4, 1, 1, 1]
+    assert len(book.running()) == 5
+
+
+def test_probation_softness_strangers_and_observation_lead_to_no_suspicion() -> None:
+    def of(**said: Any) -> Output:
+        return noted(AlertBook(), finding(level=2, **({"rule": "X-mine", "mode": "act"} | said)))
+
+    assert [(alert.severity, len(of(probation=True).suspicions)) for alert in of(probation=True).alerts] == [("info", 0)]
+    assert not of(probation=True).signals
+    assert [(alert.severity, len(of(hard=False).suspicions)) for alert in of(hard=False).alerts] == [("warning", 0)]
+    assert of(hard=False, score=30).signals[0].score == 30
+    assert not of(keyed=False).suspicions
+    assert not of(mode="observe").suspicions
+    assert not of(measures=()).suspicions
+    assert of().suspicions
+    assert not noted(AlertBook(), finding(rule="D99", level=2)).alerts, "a rule that is off says nothing"
+
+
+def test_a_signal_opens_nothing_and_counts() -> None:
+    output = noted(AlertBook(), finding(level=SIGNAL, score=25), finding(level=SIGNAL, score=0))
+    assert (output.alerts, output.suspicions) == ([], [])
+    assert [(each.rule, each.part, each.score, each.account_key) for each in output.signals] == [("D00", "D00", 25, 7)]
+
+
+def test_a_book_with_findings_is_restored_and_goes_on() -> None:
+    book = AlertBook(mode="act")
+    noted(book, finding(), finding(subject_kind="source", subject="192.0.2.7", rule="X-mine", mode="act"))
+    other = AlertBook.restore(msgspec.json.decode(msgspec.json.encode(book.state())), mode="act")
+    later = [finding(level=2, at_ms=NOON + MINUTE), finding(subject_kind="source", subject="192.0.2.7", rule="X-mine", mode="act")]
+    assert noted(book, *later) == noted(other, *later)
+    assert book.tick(NOON + 3 * HOUR) == other.tick(NOON + 3 * HOUR) != []
+    assert book.state() == other.state()
+
+
+def test_alerts_of_the_kernel_say_what_attacks_have_in_common() -> None:
+    rows = [
+        msgspec.structs.replace(row, network="AS64496", user_agent="AVM FRITZ!Box 7590 164.07.57 (Nov 2023)") for row in rows_of(fraud(4))
+    ]
+    alert = next(alert for alert in Live().feed(rows).output.alerts if alert.rule == "D06")
+    shared = {name: alert.evidence.observed[name] for name in ("ranges", "networks", "families", "countries")}
+    assert shared == {"ranges": ["23222550"], "networks": ["AS64496"], "families": ["AVM FRITZ!Box 7590"], "countries": ["SL"]}
