@@ -11,7 +11,21 @@ from typing import Any, Final, Literal
 from ringfence.telephony.suspicion import Measure, Mode
 
 SubjectKind = Literal["account", "prefix", "source", "network", "edge"]
-Unit = Literal["euro", "minutes", "calls", "numbers", "countries", "accounts", "networks", "attempts", "score", "percent", "seconds"]
+Unit = Literal[
+    "euro",
+    "minutes",
+    "calls",
+    "numbers",
+    "countries",
+    "accounts",
+    "networks",
+    "attempts",
+    "score",
+    "percent",
+    "seconds",
+    "days",
+    "kilometres",
+]
 
 SIGNAL: Final = 0
 """Level of a finding that only adds its score to the account's; it opens no alert of its own."""
