@@ -25,12 +25,21 @@ PEERS = {
 }
 """Name in the marker -> (program, Debian packages)."""
 
+SECOND_TRY = {"integration", "peers", "scenarios"}
+
 UNIT = PROJECT / "tests" / "unit"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Programs of Debian are in sbin, which is not on an ordinary user's path."""
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests over several real processes are tried a second time, and the summary says so: docs/decisions/0015-a-second-try.md."""
+    for item in items:
+        if item.path.is_relative_to(PROJECT / "tests") and item.path.relative_to(PROJECT / "tests").parts[0] in SECOND_TRY:
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
