@@ -383,6 +383,7 @@ class _Reader:
             if not inside:
                 continue
             if self._where >= 0:
+                best = number if re.match(r"\s*where\s*=", line) else best
                 before, seen = seen, seen + len(re.findall(r"(?:^|[\s{,])[\"']?field[\"']?\s*=", line))
                 if before < self._where <= seen:
                     return number

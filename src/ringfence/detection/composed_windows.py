@@ -1,7 +1,8 @@
 """Exact sliding windows of composed rules: one key's rows, and all keys of one rule.
 
-A window ends at a row and is `(t - W, t]`, to the millisecond. A late row counts in every window that holds its own time. A call counts
-once per key. The one thing to know: what is kept depends on the rows alone, never on when somebody swept, so replicas and replays agree.
+A window ends at a row and is `(t - W, t]`, to the millisecond. A late row counts in every window that holds its own time; a call counts
+once in a window. The one thing to know: what is kept depends on the rows alone, never on when somebody swept, so replicas and replays
+agree.
 """
 
 from array import array
@@ -63,7 +64,7 @@ class KeyRows:
         self._start = 0
         self._total = 0
         self._seen: dict[int, int] = {}
-        self._calls: set[int] = set()
+        self._calls: dict[int, int] = {}
 
     @classmethod
     def of(cls, columns: NDArray[np.int64], level: int, limits: Limits) -> "KeyRows":
@@ -71,7 +72,7 @@ class KeyRows:
         rows = cls()
         rows.at, rows.what, rows.call, rows.ref = (array("q", np.ascontiguousarray(columns[:, place]).tobytes()) for place in range(4))
         rows.level = level
-        rows._calls = set(rows.call) - {0}
+        rows._calls = {call: at_ms for at_ms, call in zip(rows.at, rows.call, strict=True) if call}
         rows._recount(limits)
         return rows
 
@@ -81,9 +82,12 @@ class KeyRows:
         return self.at[-1]
 
     def add(self, at_ms: int, what: int, call: int, ref: int, limits: Limits) -> Reached | None:
-        """Count a row; the highest window it is in, None when this call was counted before. `call` 0: every row is its own."""
-        if call and call in self._calls:
-            return None
+        """Count a row; the highest window it is in, None when the same call is in it already. `call` 0: every row is its own."""
+        if call:
+            known = self._calls.get(call, at_ms - limits.window_ms)
+            if abs(known - at_ms) < limits.window_ms:
+                return None
+            self._calls[call] = max(known, at_ms)
         if self.at and at_ms < self.at[-1]:
             return self._add_late(at_ms, what, call, ref, limits)
         self._slide(at_ms - limits.window_ms, limits)
@@ -94,8 +98,6 @@ class KeyRows:
         self.what.append(what)
         self.call.append(call)
         self.ref.append(ref)
-        if call:
-            self._calls.add(call)
         self._count_in(what, limits)
         return Reached(self._value(limits), self._start, len(self.at))
 
@@ -139,7 +141,9 @@ class KeyRows:
         self._drop(bisect_right(self.at, before_ms))
 
     def _drop(self, count: int) -> None:
-        self._calls.difference_update(self.call[:count])
+        for at_ms, call in zip(self.at[:count], self.call[:count], strict=True):
+            if self._calls.get(call) == at_ms:
+                del self._calls[call]
         for column in (self.at, self.what, self.call, self.ref):
             del column[:count]
         self._start = max(0, self._start - count)
@@ -157,8 +161,6 @@ class KeyRows:
         place = bisect_right(self.at, at_ms)
         for column, value in ((self.at, at_ms), (self.what, what), (self.call, call), (self.ref, ref)):
             column.insert(place, value)
-        if call:
-            self._calls.add(call)
         best = max(self._windows(place, bisect_left(self.at, at_ms + limits.window_ms), limits), key=lambda reached: reached.value)
         self._recount(limits)
         return best
@@ -193,7 +195,7 @@ class RuleRows:
         self.rows = 0
 
     def add(self, key: int, at_ms: int, what: int, call: int, ref: int) -> tuple[KeyRows, Reached] | None:
-        """Count a row for a key; None when its call was counted before."""
+        """Count a row for a key; None when its call is counted already."""
         held = self.keys.get(key)
         if held is None:
             held = self.keys[key] = KeyRows()
