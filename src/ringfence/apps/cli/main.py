@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backtest": ("ringfence.apps.cli.backtest", "What rules would have found in past calls."),
     "rebuild": ("ringfence.apps.cli.rebuild", "Judge the archived log again and compare."),
     "drill": ("ringfence.apps.cli.drill", "Rehearse an incident on a product of its own."),
+    "simulate": ("ringfence.apps.cli.simulate", "Traffic of a made-up operator, with the truth beside it."),
     "bench": ("ringfence.apps.cli.bench", "Measure this machine and print one JSON object."),
 }
 """Name -> (module, what it does)."""

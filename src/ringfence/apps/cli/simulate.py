@@ -1,0 +1,198 @@
+"""`ringfence simulate`: labelled traffic of a whole operator, written as files of the formats that `backtest` and others read.
+
+Joins the generators with the writer of Parquet files; it decides nothing about traffic. Progress goes to stderr, the sums to stdout.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ringfence.archive.record_writer import (
+    Addresses,
+    Column,
+    Contacts,
+    Digits,
+    Identities,
+    Moments,
+    PhoneNumbers,
+    RecordWriter,
+    Truths,
+    Whole,
+    Words,
+)
+from ringfence.base.errors import OperatorError
+from ringfence.simulators.traffic import population, sources
+from ringfence.simulators.traffic.columns import Calls, Registrations
+from ringfence.simulators.traffic.fraud import SCENARIOS, cases_of
+from ringfence.simulators.traffic.simulation import DEFAULT_START, Simulation, simulation
+from ringfence.simulators.traffic.truth import ordinary_rows, truth_rows
+from ringfence.telephony.decks import default_deck_text
+from ringfence.telephony.rates import read_deck
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Traffic of a made-up operator, with the truth beside it.")
+
+HOME = "DE"
+DIRECTIONS = ("out", "in", "forwarded")
+
+
+@app.callback()
+def _group() -> None:
+    """Traffic of a made-up operator, with the truth beside it."""
+
+
+@app.command()
+def calls(
+    out: Annotated[Path | None, typer.Option("--out", help="A new or empty folder for the files.")] = None,
+    accounts: Annotated[int, typer.Option("--accounts", help="SIP accounts.")] = 100_000,
+    days: Annotated[int, typer.Option("--days", help="Local days.")] = 30,
+    fraud: Annotated[str, typer.Option("--fraud", help="all, none, or scenarios with commas, each with :COUNT if need be.")] = "all",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same traffic.")] = 1,
+    start: Annotated[str, typer.Option("--start", help="The first day, such as 2025-12-08.")] = DEFAULT_START.isoformat(),
+    progress: Annotated[bool, typer.Option("--progress/--no-progress", help="Show a bar on stderr.")] = True,
+    listing: Annotated[bool, typer.Option("--list", help="Name the scenarios and stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object about what was written.")] = False,
+) -> None:
+    """Write calls, registrations, accounts and networks of a made-up operator, and the truth about its fraud."""
+    if listing:
+        for name, scenario in SCENARIOS.items():
+            typer.echo(f"{name:<15} {scenario.sentence}")
+        return
+    folder = _empty_folder(out)
+    cases = cases_of(fraud, accounts=accounts, days=days)
+    planned = simulation(accounts=accounts, days=days, seed=seed, start=_day(start), cases=cases)
+    written = _write_days(planned, folder, shown=progress)
+    written |= _write_around(planned, folder)
+    facts = {"accounts": accounts, "days": days, "seed": seed, "start": start, "fraud": cases, **written}
+    (folder / "manifest.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        typer.echo(
+            f"{folder}: {written['calls']:,} calls and {written['registrations']:,} registrations of {accounts:,} accounts in {days} days, "
+            f"{written['cases']:,} cases of fraud with {written['fraud_calls']:,} calls for EUR {written['fraud_eur']:,.2f}."
+        )
+
+
+def _write_days(planned: Simulation, folder: Path, *, shown: bool) -> dict[str, Any]:
+    """One file of calls and one of registrations a day."""
+    for name in ("calls", "registrations"):
+        (folder / name).mkdir()
+    rows = registered = 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
+        task = bar.add_task("days", total=len(planned.days))
+        for day in planned.days:
+            with RecordWriter(folder / "calls" / f"{day.date}.parquet") as file:
+                file.write(call_columns(planned.calls(day)))
+                rows += file.rows
+            with RecordWriter(folder / "registrations" / f"{day.date}.parquet") as file:
+                file.write(registration_columns(planned.registrations(day)))
+                registered += file.rows
+            bar.advance(task)
+    return {"calls": rows, "registrations": registered}
+
+
+def _write_around(planned: Simulation, folder: Path) -> dict[str, Any]:
+    """Everything but the days; what the truth sums up to."""
+    text = default_deck_text()
+    (folder / "rates.csv").write_text(text, encoding="utf-8")
+    first_ms = planned.days[0].start_ms
+    truth = list(truth_rows(planned.attack, read_deck(text, home=HOME, at_ms=first_ms)))
+    _write_lines(folder / "truth.jsonl", truth)
+    _write_lines(folder / "ordinary.jsonl", ordinary_rows(planned.who))
+    hostile = planned.attack.calls
+    with RecordWriter(folder / "labels.parquet") as file:
+        names = tuple(case.case_id for case in planned.attack.cases) or ("",)
+        file.write({"call_id": Identities(hostile.call_id), "case_id": Words(hostile.case, names)})
+    _write_table(
+        folder / "accounts.csv", ("account", "customer", "segment", "channels", "since", "country", "own_device"), _accounts(planned)
+    )
+    _write_table(folder / "networks.csv", ("prefix", "kind", "comment"), sources.network_rows())
+    with (folder / "origins.tsv").open("w", encoding="utf-8") as file_of_origins:
+        file_of_origins.writelines(f"{prefix}\t{asn}\t{country}\n" for prefix, asn, country in sources.origin_rows())
+    return {"cases": len(truth), "fraud_calls": hostile.length, "fraud_eur": round(sum(row["cost_eur"] for row in truth), 2)}
+
+
+def call_columns(rows: Calls) -> dict[str, Column]:
+    """Calls as the columns of the format."""
+    answered = rows.talk_ms >= 0
+    answer_ms = rows.started_ms + rows.ring_ms
+    return {
+        "call_id": Identities(rows.call_id),
+        "account": Digits(rows.account),
+        "caller": PhoneNumbers(rows.caller),
+        "callee": PhoneNumbers(rows.callee),
+        "source_ip": Addresses(rows.source),
+        "user_agent": Words(rows.user_agent, sources.USER_AGENTS),
+        "edge": Words(rows.edge, sources.EDGES),
+        "started_at": Moments(rows.started_ms),
+        "answered_at": Moments(np.where(answered, answer_ms, 0)),
+        "ended_at": Moments(answer_ms + np.maximum(rows.talk_ms, 0)),
+        "status_code": Whole(rows.status),
+        "direction": Words(rows.direction, DIRECTIONS),
+        "forwarded_by": Digits(rows.forwarded_by),
+        "authenticated": Truths(rows.authenticated),
+        "ring_seconds": Whole(rows.ring_ms // 1000),
+    }
+
+
+def registration_columns(rows: Registrations) -> dict[str, Column]:
+    """Registrations as the columns of the format."""
+    return {
+        "at": Moments(rows.at_ms),
+        "account": Digits(rows.account),
+        "source_ip": Addresses(rows.source),
+        "user_agent": Words(rows.user_agent, sources.USER_AGENTS),
+        "contact": Contacts(rows.account, rows.contact_host, rows.contact_port),
+        "expires": Whole(rows.expires),
+        "status_code": Whole(rows.status),
+    }
+
+
+def _accounts(planned: Simulation) -> Iterator[tuple[object, ...]]:
+    who = planned.who
+    first = planned.days[0].date
+    since = {int(day): (first + timedelta(days=int(day))).isoformat() for day in np.unique(who.since_day)}
+    own = who.user_agent >= sources.FIRST_PHONE
+    columns = (who.number, who.place // 3, who.segment, who.channels, who.since_day, own)
+    for number, customer, segment, channels, day, own_device in zip(*(column.tolist() for column in columns), strict=True):
+        yield number, f"C{customer:07}", population.SEGMENTS[segment], channels, since[day], HOME, "true" if own_device else "false"
+
+
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+
+
+def _write_table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _empty_folder(out: Path | None) -> Path:
+    if out is None:
+        raise OperatorError("Say where the files go: --out FOLDER.", reason="no_folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise OperatorError(f"{out} is not empty; name a new folder.", reason="folder_not_empty")
+    except OSError as refused:
+        raise OperatorError(f"{out} cannot be used: {refused.strerror or refused}.", reason="no_folder") from None
+    return out
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise OperatorError(f"{text[:40]!r} is no day such as 2025-12-08.", reason="bad_day") from None
