@@ -7,7 +7,7 @@ again when a row finds its window below warn), so equal logs give equal findings
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from ringfence.base.errors import OperatorError
 from ringfence.base.money import show_euro
 from ringfence.detection.composed import KEYS, ComposedRule, Event
-from ringfence.detection.composed_match import Matcher, Matches, key_text, network_of, source_of
+from ringfence.detection.composed_match import Matcher, Matches, network_of, source_of
 from ringfence.detection.composed_text import MAX_RULES, read_one, show_window
-from ringfence.detection.composed_windows import KeyRows, Limits, Reached, RuleRows, level_of
+from ringfence.detection.composed_windows import KeyRows, Limits, RuleRows, level_of
 from ringfence.detection.engine import EngineState
 from ringfence.detection.findings import ACT, Finding, SubjectKind, Unit
 from ringfence.detection.layout import HOUR, MAX_EVIDENCE, MINUTE
@@ -26,6 +26,7 @@ from ringfence.telephony.columns import MAX_ROWS, RowBatch
 from ringfence.telephony.control import ComposedChanged, ControlRecord, HolidaysChanged
 from ringfence.telephony.model import DestinationClass, Flag, country_letters
 from ringfence.telephony.suspicion import Measure, Mode
+from ringfence.telephony.user_agents import family_of
 
 MAX_KEPT_ROWS: Final = 1_000_000
 """Rows kept by all rules together; beyond, the rule with the most forgets the half of its keys that was silent longest (counted)."""
@@ -68,6 +69,21 @@ class InForce:
     def mode(self) -> Mode:
         """What may follow from act: nothing while on probation."""
         return "observe" if self.probation else self.rule.mode
+
+
+class Rise(NamedTuple):
+    """A rule's level for one key rose at a row."""
+
+    place: int
+    """Of the row among those that were counted together."""
+    at_ms: int
+    key: int
+    level: int
+    value: int
+    rows: int
+    """In the window."""
+    refs: tuple[int, ...]
+    """Of the newest rows of the window."""
 
 
 class _Running:
@@ -126,27 +142,30 @@ class ComposedEngine:
         found: list[tuple[int, Finding]] = []
         for rule_id in sorted(self._running):
             running = self._running[rule_id]
-            found += self.count(rule_id, running.matcher.match(batch), batch, sequence * MAX_ROWS)
+            matches = running.matcher.match(batch)
+            for rise in self.count(rule_id, matches, matches.place + sequence * MAX_ROWS):
+                place = int(matches.place[rise.place])
+                found.append((place, finding_of(running.force, rise, batch, place)))
         self._move(int(batch.numeric["at_ms"].max()))
         found.sort(key=lambda pair: pair[0])
         return [finding for _, finding in found]
 
-    def count(self, rule_id: str, matches: Matches, batch: RowBatch, first_ref: int) -> list[tuple[int, Finding]]:
-        """Count rows that a rule's matcher chose of a batch; findings with the place of their row."""
-        running = self._running[rule_id]
-        rows, limits = running.rows, running.rows.limits
+    def count(self, rule_id: str, matches: Matches, refs: NDArray[np.int64]) -> list[Rise]:
+        """Count rows that a rule's matcher chose, with their row references."""
+        rows = self._running[rule_id].rows
+        limits = rows.limits
         self._late += matches.late
-        found: list[tuple[int, Finding]] = []
-        columns = (column.tolist() for column in matches[:5])
-        for place, at_ms, key, what, call in zip(*columns, strict=True):
-            counted = rows.add(key, at_ms, what, call, first_ref + place)
+        found: list[Rise] = []
+        columns = (column.tolist() for column in (matches.at_ms, matches.key, matches.what, matches.call, refs))
+        for place, (at_ms, key, what, call, ref) in enumerate(zip(*columns, strict=True)):
+            counted = rows.add(key, at_ms, what, call, ref)
             if counted is None:
                 continue
-            held, reached = counted
-            level = level_of(reached.value, limits.warn, limits.act)
+            held, (value, low, high) = counted
+            level = level_of(value, limits.warn, limits.act)
             if level > held.level:
                 held.level = level
-                found.append((place, _finding(running.force, held, reached, batch, place, at_ms)))
+                found.append(Rise(place, at_ms, key, level, value, high - low, tuple(held.ref[low:high][-MAX_EVIDENCE:])))
             self._evicted += rows.bound(held)
         self._make_room()
         return found
@@ -184,8 +203,8 @@ class ComposedEngine:
             rows += more_rows
         return EngineState(
             arrays={
-                "composed.keys": np.array(keys, np.int64).reshape(-1),
-                "composed.rows": np.concatenate(rows).reshape(-1) if rows else np.zeros(0, np.int64),
+                "keys": np.array(keys, np.int64).reshape(-1),
+                "rows": np.concatenate(rows).reshape(-1) if rows else np.zeros(0, np.int64),
             },
             scalars={
                 "rules": [
@@ -210,9 +229,9 @@ class ComposedEngine:
         engine._now_ms, engine._swept_ms = scalars["now_ms"], scalars["swept_ms"]
         engine._late, engine._evicted = scalars["late"], scalars["evicted"]
         running = [engine._running[rule_id] for rule_id in sorted(engine._running)]
-        rows = np.asarray(state.arrays["composed.rows"], np.int64).reshape(-1, 4)
+        rows = np.asarray(state.arrays["rows"], np.int64).reshape(-1, 4)
         first = 0
-        for place, key, level, count in np.asarray(state.arrays["composed.keys"], np.int64).reshape(-1, 4).tolist():
+        for place, key, level, count in np.asarray(state.arrays["keys"], np.int64).reshape(-1, 4).tolist():
             kept = running[place].rows
             kept.keys[key] = KeyRows.of(rows[first : first + count], level, kept.limits)
             kept.rows += count
@@ -261,34 +280,36 @@ class ComposedEngine:
             self._evicted += running.rows.forget_before(newest[len(newest) // 2])
 
 
-def _finding(force: InForce, held: KeyRows, reached: Reached, batch: RowBatch, place: int, at_ms: int) -> Finding:
+def finding_of(force: InForce, rise: Rise, batch: RowBatch, place: int) -> Finding:
+    """A rise in words; `place` is that of its row in the batch."""
     rule = force.rule
-    level = held.level
-    flags = int(batch.numeric["flags"][place])
     subject = _subject(rule.per, batch, place)
     by_account = rule.per == "account"
     return Finding(
         rule=rule.rule_id,
-        level=level,
+        rule_version=force.version,
+        mode=force.mode,
+        probation=force.probation,
+        level=rise.level,
         subject_kind=_SUBJECTS.get(rule.per, "network"),
         subject=subject,
-        at_ms=at_ms,
-        observed=reached.value,
+        at_ms=rise.at_ms,
+        observed=rise.value,
         warn=rule.warn,
         act=rule.act,
         unit=_unit(rule),
-        score=0 if force.probation else SCORES[min(level, len(SCORES) - 1)],
+        score=0 if force.probation else SCORES[min(rise.level, len(SCORES) - 1)],
         account=subject if by_account else "",
         account_key=int(batch.numeric["account_key"][place]) if by_account else 0,
-        keyed=not flags & Flag.UNKEYED,
-        cost_micro=reached.value if rule.quantity == "cost" else 0,
+        keyed=not int(batch.numeric["flags"][place]) & Flag.UNKEYED,
+        cost_micro=rise.value if rule.quantity == "cost" else 0,
         window_ms=rule.window_ms,
         opening_call_id=batch.text["call_id"][place],
         opening_ms=int(batch.numeric["started_ms"][place] or batch.numeric["at_ms"][place]),
-        refs=tuple(held.ref[reached.low : reached.high][-MAX_EVIDENCE:]),
-        reason=_reason(force, subject, reached, level),
+        refs=rise.refs,
+        reason=_reason(force, subject, rise),
         measures=() if force.probation else _measures(rule, batch, place, subject),
-        observed_more={"rows": reached.high - reached.low, "window_seconds": rule.window_ms // 1000, "probation": force.probation},
+        observed_more={"rows": rise.rows, "window_seconds": rule.window_ms // 1000},
     )
 
 
@@ -310,7 +331,7 @@ def _subject(key: str, batch: RowBatch, place: int) -> str:  # noqa: PLR0911  # 
         case "network":
             return text["network"][place]
         case "family":
-            return f"User-Agent {key_text(key, text['user_agent'][place])}"
+            return f"User-Agent {family_of(text['user_agent'][place]).lower()}"
         case "edge":
             return text["edge"][place]
         case _:
@@ -329,19 +350,19 @@ def _unit(rule: ComposedRule) -> Unit:
             return _UNITS.get(rule.of, "calls")
 
 
-def _reason(force: InForce, subject: str, reached: Reached, level: int) -> str:
-    rule = force.rule
-    limit = rule.act if level >= ACT else rule.warn
+def _reason(force: InForce, subject: str, rise: Rise) -> str:
+    rule, value = force.rule, rise.value
+    limit = rule.act if rise.level >= ACT else rule.warn
     match rule.quantity:
         case "cost":
-            counted, shown = f"calls for {show_euro(reached.value)}", show_euro(limit)
+            counted, shown = f"calls for {show_euro(value)}", show_euro(limit)
         case "minutes":
-            counted, shown = f"calls of {reached.value // MINUTE} min", f"{limit // MINUTE} min"
+            counted, shown = f"calls of {value // MINUTE} min", f"{limit // MINUTE} min"
         case "distinct":
             key = KEYS[rule.of]
-            counted, shown = f"{reached.value} {key.one if reached.value == 1 else key.many}", str(limit)
+            counted, shown = f"{value} {key.one if value == 1 else key.many}", str(limit)
         case _:
-            counted, shown = f"{reached.value} {_rows_word(rule.event, reached.value)}", str(limit)
+            counted, shown = f"{value} {_rows_word(rule.event, value)}", str(limit)
     place = "" if rule.per == "all" else f" for {subject}"
     tried = " On probation: nothing follows from it." if force.probation else ""
     return f"{rule.title}: {counted}{place} within {show_window(rule.window_ms)} (limit {shown}).{tried}"

@@ -4,7 +4,6 @@ Predicates become NumPy masks; texts are read only where all numbers agree. The 
 knows how long a batch is. The one thing to know: rows of agents without a key are counted under keys of their own.
 """
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from hashlib import blake2b
@@ -27,7 +26,7 @@ QUARTER_MS: Final = 15 * MINUTE
 MAX_QUARTERS: Final = 100_000
 STRANGER: Final = 0x5DEECE66D
 
-KEY_TEXTS: Final = {"source_net": "source_ip", "family": "user_agent", "edge": "edge"}
+KEY_TEXTS: Final = {"source_net": "source_ip", "edge": "edge"}
 """Keys that are made of a text column."""
 _KEY_COLUMNS: Final = {
     "account": "account_key",
@@ -35,9 +34,9 @@ _KEY_COLUMNS: Final = {
     "country": "country",
     "source": "source_key",
     "network": "network_key",
+    "family": "family_key",
 }
 _TIMES: Final = {Event.ATTEMPT: "started_ms", Event.ANSWER: "answered_ms", Event.END: "ended_ms", Event.INBOUND: "ended_ms"}
-_VERSION = re.compile(r"[0-9/(].*", re.DOTALL)
 
 Places = NDArray[np.intp]
 Words = NDArray[np.int64]
@@ -130,11 +129,6 @@ class Matcher:
 
 _EMPTY = np.zeros(0, np.int64)
 _NOTHING = Matches(np.zeros(0, np.intp), _EMPTY, _EMPTY, _EMPTY, _EMPTY, 0)
-
-
-def family_of(user_agent: str) -> str:
-    """Maker and model of a User-Agent, without versions: what stands before the first digit, slash or bracket."""
-    return (_VERSION.sub("", user_agent).strip(" -_.,;:v") or user_agent.split("/", 1)[0].strip()).lower()
 
 
 def network_of(source_ip: str) -> str:
@@ -256,19 +250,8 @@ def _keys(key: str, batch: RowBatch, place: Places) -> Words:
     return batch.numeric[_KEY_COLUMNS[key]][place].astype(np.int64)
 
 
-def key_text(key: str, text: str) -> str:
-    """What a text column says of a key: the network of an address, the family of a User-Agent, the edge itself."""
-    match key:
-        case "source_net":
-            return network_of(text)
-        case "family":
-            return family_of(text)
-        case _:
-            return text
-
-
 def _text_key(key: str, text: str) -> int:
-    named = key_text(key, text)
+    named = network_of(text) if key == "source_net" else text
     return int.from_bytes(blake2b(named.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True) if named else 0
 
 

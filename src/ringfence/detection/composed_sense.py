@@ -9,9 +9,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from string import ascii_lowercase, ascii_uppercase
 from typing import Final, NamedTuple
 
-from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
-
 from ringfence.detection.composed import FIELDS, WEEKDAYS, ComposedRule, Event, Field, FieldType, Predicate
+from ringfence.telephony.numbers import regions_of
 
 HOURS: Final = 24
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
@@ -165,7 +164,7 @@ def _elsewhere(rule: ComposedRule) -> tuple[int, str]:
     for place, predicate in enumerate(rule.where):
         if predicate.field != number or predicate.operator not in ("is", "starts_with"):
             continue
-        found = [_regions(value) for value in predicate.values]
+        found = [regions_of(value) for value in predicate.values]
         if not all(found):
             continue
         regions = frozenset[str]().union(*found) - refused
@@ -173,18 +172,6 @@ def _elsewhere(rule: ComposedRule) -> tuple[int, str]:
             named = ", ".join(sorted(countries)) if isinstance(countries, set) and countries else "another country"
             return place, f"{_said(predicate)} is a number of {', '.join(sorted(frozenset[str]().union(*found)))}, never of {named}"
     return -1, ""
-
-
-def _regions(number: str) -> frozenset[str]:
-    """Countries that a number with this beginning can be in; nothing when that cannot be told."""
-    digits = number.removeprefix("+")
-    if not number.startswith("+") or not digits.isascii() or not digits.isdigit():
-        return frozenset()
-    for length in (1, 2, 3):
-        regions = COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length])) if len(digits) >= length else None
-        if regions:
-            return frozenset() if "001" in regions else frozenset(regions)
-    return frozenset()
 
 
 def _unreachable(rule: ComposedRule) -> Nonsense | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 from zoneinfo import ZoneInfo
 
+from ringfence.detection.composed_engine import ComposedEngine
 from ringfence.detection.engine import EngineState
 from ringfence.detection.findings import Finding
 from ringfence.detection.rules import RuleSet
@@ -64,5 +65,9 @@ class Maker:
     restore: Callable[[EngineState, Terms], Judge]
 
 
-JUDGES: Final[Mapping[View, Mapping[str, Maker]]] = {"account": {}, "range": {}, "source": {}, "network": {}}
+_COMPOSED: Final = Maker(
+    fresh=lambda terms: ComposedEngine(time_zone=terms.time_zone.key), restore=lambda state, _terms: ComposedEngine.restore(state)
+)
+
+JUDGES: Final[Mapping[View, Mapping[str, Maker]]] = {"account": {"composed": _COMPOSED}, "range": {}, "source": {}, "network": {}}
 """Beside the kernel, which belongs to the account view."""

@@ -147,6 +147,18 @@ def dialled_digits(dialled: str) -> tuple[bool, str]:
     return False, ""
 
 
+def regions_of(number: str) -> frozenset[str]:
+    """Countries that an E.164 number with this beginning (`+232`) can be in; nothing when that cannot be told, as for satellites."""
+    digits = number.removeprefix("+")
+    if not number.startswith("+") or not digits.isascii() or not digits.isdigit():
+        return frozenset()
+    for length in (1, 2, 3):
+        regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length])) if len(digits) >= length else None
+        if regions:
+            return frozenset() if "001" in regions else frozenset(regions)
+    return frozenset()
+
+
 def _phone_context(parameters: str) -> str:
     for parameter in parameters.split(";"):
         name, _, value = parameter.partition("=")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ringfence.base.errors import OperatorError
 from ringfence.detection.composed_engine import ComposedEngine
-from ringfence.detection.composed_match import family_of, network_of, source_of
+from ringfence.detection.composed_match import network_of, source_of
 from ringfence.detection.composed_windows import LATE_MS, level_of
 from ringfence.detection.findings import Finding
 from ringfence.telephony.columns import batch_of
@@ -308,7 +308,7 @@ def test_calls_that_were_not_answered_cost_nothing() -> None:
     ],
 )
 def test_a_finding_names_its_subject(per: str, kind: str, subject: str) -> None:
-    rows = [row(Kind.ATTEMPT, NOON + at, f"{at}", source_key=5, network_key=6, network="AS64500") for at in range(2)]
+    rows = [row(Kind.ATTEMPT, NOON + at, f"{at}", source_key=5, network_key=6, network="AS64500", family_key=7) for at in range(2)]
     [finding] = told(engine(rule(per=per, warn=2, act=2)), rows)
     assert (finding.subject_kind, finding.subject) == (kind, subject)
     assert (finding.opening_call_id, finding.opening_ms, finding.refs) == ("1", NOON + 1, (4096, 4097))
@@ -394,6 +394,7 @@ def test_a_rule_on_probation_says_so_and_asks_for_nothing() -> None:
     assert force is not None
     assert (force.probation, force.mode, force.version) == (True, "observe", 1)
     assert (finding.score, finding.measures) == (0, ())
+    assert (finding.probation, finding.mode, finding.rule_version) == (True, "observe", 1)
     assert finding.reason.endswith("On probation: nothing follows from it.")
 
 
@@ -431,14 +432,6 @@ def test_a_record_that_cannot_be_read_changes_nothing(toml: str) -> None:
 def test_national_calls_lead_to_no_measure() -> None:
     [finding] = told(engine(rule(warn=1, act=1)), [row(Kind.ATTEMPT, NOON, "1", destination_class=1)])
     assert finding.measures == ()
-
-
-@pytest.mark.parametrize(
-    ("user_agent", "family"),
-    [("FRITZ!OS", "fritz!os"), ("AVM FRITZ!Box 7590 154.07.57", "avm fritz!box"), ("3CXPhone/6", "3cxphone"), ("", ""), ("Asterisk PBX 18.1", "asterisk pbx")],
-)  # fmt: skip
-def test_a_family_is_a_user_agent_without_versions(user_agent: str, family: str) -> None:
-    assert family_of(user_agent) == family
 
 
 def test_networks_of_a_source() -> None:
