@@ -9,6 +9,7 @@ import pytest
 
 from ringfence.base.clock import system_clock
 from ringfence.base.secret import Secret
+from ringfence.enforcement.adapters.edge_rpc import connect_edge
 from ringfence.enforcement.agent.link import Edge, EdgeLink
 from ringfence.enforcement.kamailio import settings_file
 from ringfence.enforcement.model import Block, Scope
@@ -117,6 +118,57 @@ def test_a_block_is_refused_at_once_and_the_emergency_call_is_not(tmp_path: Path
             connected.link.put(connected.table.drop("b-alice", system_clock()))
             await connected.until(connected.agrees, seconds=1)
             assert (await alice.invite("0023276123456")).answer.status_code == 200
+
+    asyncio.run(with_kamailio(tmp_path / "k", scenario))
+
+
+def with_dialogs(kamailio: RunningKamailio) -> None:
+    """Give the main configuration the dialog module, as an operator who wants running calls to be ended does."""
+    configuration = kamailio.folder / "kamailio.cfg"
+    text = configuration.read_text()
+    for mark, more in (('loadmodule "siputils.so"\n', 'loadmodule "dialog.so"\n'), ("route[RELAY] {\n", "\tdlg_manage();\n")):
+        assert mark in text
+        text = text.replace(mark, mark + more, 1)
+    configuration.write_text(text)
+    kamailio.restart()
+
+
+def test_a_running_call_is_ended_at_both_sides_and_no_other(tmp_path: Path) -> None:
+    async def scenario(kamailio: RunningKamailio, connected: Connected, gateway: Answerer) -> None:
+        await asyncio.to_thread(with_dialogs, kamailio)
+        await connected.until(connected.agrees)
+        async with await CallerLine.open(kamailio.sip_address) as line:
+            alice = Caller(line, "alice", "secret-a", DOMAIN)
+            ended, spared = await alice.invite("0023276123456"), await alice.invite("0023276123457")
+            assert (ended.answer.status_code, spared.answer.status_code) == (200, 200)
+            connected.link.end_call(block(Scope.CALL, ended.call_id, block_id="b-call", destination_class=4))
+            connected.link.end_call(block(Scope.CALL, "nobody-knows@it", block_id="b-none", destination_class=4))
+
+            async def state_of(call_id: str) -> int:
+                rpc = await connect_edge("kamailio-1", f"http://127.0.0.1:{connected.port}/rpc", Secret(TOKEN))
+                try:
+                    return (await rpc.dialog(call_id)).state
+                finally:
+                    rpc.close()
+
+            async def over() -> bool:
+                return await state_of(ended.call_id) in {0, 5}
+
+            await connected.until(over)
+            assert await state_of(spared.call_id) == 4
+            await connected.until(lambda: gateway.received["BYE"] == 1)
+            assert connected.agrees()
+
+    asyncio.run(with_kamailio(tmp_path / "k", scenario))
+
+
+def test_an_edge_without_the_dialog_module_says_so_and_goes_on(tmp_path: Path) -> None:
+    async def scenario(_kamailio: RunningKamailio, connected: Connected, _gateway: Answerer) -> None:
+        await connected.until(connected.agrees)
+        connected.link.end_call(block(Scope.CALL, "some-call", block_id="b-call", destination_class=4))
+        connected.put(block(Scope.CLASS, "alice", block_id="b-alice", destination_class=3))
+        await connected.until(lambda: connected.agrees() and len(connected.table) == 1)
+        assert await asyncio.to_thread(connected.held) == connected.wanted()
 
     asyncio.run(with_kamailio(tmp_path / "k", scenario))
 

@@ -21,7 +21,7 @@ def kind_of(scope: Scope, destination_class: int) -> BreakerKind | None:
             return "account"
         case Scope.CLASS:
             return "account" if destination_class < 5 else None
-        case Scope.NUMBER | Scope.RANGE:
+        case Scope.NUMBER | Scope.RANGE | Scope.CALL:
             return None
 
 

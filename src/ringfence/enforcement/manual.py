@@ -44,6 +44,8 @@ def impose_by_hand(command: ImposeBlock, state: State, settings: PolicySettings,
 
     `fresh_id` makes the ids of the block and the proposal.
     """
+    if command.scope is Scope.CALL:
+        raise OperatorError("a running call is ended by approving what a rule proposes, with its evidence", reason="bad_scope")
     value = normal_value(command.scope, command.value, command.destination_class)
     by = normal_person(command.by)
     reason = normal_text(command.reason, what="reason", limit=MAX_REASON_CHARACTERS)
@@ -127,6 +129,8 @@ def approved_block(proposal: Proposal, by: str, now_ms: int) -> Block:
         account=proposal.account,
         calls=proposal.calls,
         threshold=proposal.threshold,
+        loss_micro=proposal.loss_micro,
+        false_block_micro=proposal.false_block_micro,
         hits=proposal.plan.hits,
     )
 

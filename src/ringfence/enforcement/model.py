@@ -28,8 +28,13 @@ MIN_NUMBER_DIGITS, MIN_RANGE_DIGITS, MAX_DIGITS = 5, 3, 15
 """E.164 allows 15 digits; the edge looks prefixes of 3 to 15 digits up."""
 MAX_BLOCK_MS = 366 * DAY_MS
 """A block always ends: a person may ask for a year, not for ever."""
+MAX_CALL_ID_CHARACTERS = 256
+CALL_MS = 2 * MINUTE_MS
+"""How long the edges try to end a call; one that is over by then ended otherwise."""
 CLASSES = range(2, 6)
 """C2 to C5 can be refused. C0 is emergency, C1 ordinary national calls."""
+ENDED_CLASSES = range(4, 6)
+"""Only a running call to C4 or C5 is ever ended (fraud-edge 4.4, invariant 10)."""
 
 
 class Scope(StrEnum):
@@ -40,6 +45,8 @@ class Scope(StrEnum):
     CLASS = "class"
     ACCOUNT = "account"
     SOURCE = "source"
+    CALL = "call"
+    """Not a refusal: the one running call with this Call-ID is ended, once."""
 
 
 BlockState = Literal["active", "lifted", "expired"]
@@ -51,9 +58,9 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     block_id: str
     scope: Scope
     value: str
-    """Digits without `+` (number, range), the account (class, account), an IPv4 address or an IPv6 /64 network (source)."""
+    """Digits without `+` (number, range), account (class, account), IPv4 address or IPv6 /64 network (source), Call-ID (call)."""
     destination_class: int = 0
-    """Scope class only: 2 to 5, this class and above are refused."""
+    """Scope class: 2 to 5, this class and above are refused. Scope call: 4 or 5, where the call goes."""
     imposed_ms: int
     until_ms: int
     origin: str
@@ -77,6 +84,10 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     ended_reason: str = ""
     hits: int = 1
     """Step of the ladder: 1 the first automatic block of this value, 2 the second."""
+    loss_micro: int = 0
+    """What going on would have cost, as weighed with the suspicion; 0 when nobody weighed."""
+    false_block_micro: int = 0
+    """What being wrong would have cost."""
 
     @property
     def automatic(self) -> bool:
@@ -156,6 +167,9 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     threshold: int = 0
     observed: int = 0
     cost_micro: int = 0
+    loss_micro: int = 0
+    false_block_micro: int = 0
+    """Both sides of the decision, as in `Block`."""
     subjects: int = 1
     """Accounts that it would touch, as far as known."""
     state: ProposalState = "open"
@@ -226,7 +240,9 @@ def normal_value(scope: Scope, value: str, destination_class: int = 0) -> str:
     """The one spelling of a block's value; OperatorError when it is none."""
     if scope is Scope.CLASS and destination_class not in CLASSES:
         raise OperatorError(f"C{destination_class} cannot be refused; a class block names C2, C3, C4 or C5", reason="class_not_blockable")
-    if scope is not Scope.CLASS and destination_class != 0:
+    if scope is Scope.CALL and destination_class not in ENDED_CLASSES:
+        raise OperatorError("only a running call to C4 or C5 can be ended", reason="call_not_endable")
+    if scope not in {Scope.CLASS, Scope.CALL} and destination_class != 0:
         raise OperatorError("only a class block names a destination class; leave it out", reason="class_without_scope")
     match scope:
         case Scope.NUMBER:
@@ -237,6 +253,15 @@ def normal_value(scope: Scope, value: str, destination_class: int = 0) -> str:
             return normal_account(value)
         case Scope.SOURCE:
             return normal_source(value)
+        case Scope.CALL:
+            return normal_call_id(value)
+
+
+def normal_call_id(value: str) -> str:
+    """A Call-ID (RFC 3261 25.1: `word [ "@" word ]`) as the edge knows it: visible ASCII, at most 256 characters."""
+    if not 0 < len(value) <= MAX_CALL_ID_CHARACTERS or not all("!" <= sign <= "~" for sign in value):
+        raise OperatorError(f"{_shown(value)} is no Call-ID; copy it from the call's page", reason="bad_call_id")
+    return value
 
 
 def normal_digits(value: str, least: int) -> str:

@@ -14,6 +14,7 @@ from ringfence.enforcement import breaker as breakers
 from ringfence.enforcement.invariants import Guard, Objection, exempt_account, guard_for, is_shared, objection
 from ringfence.enforcement.ladder import Ladder, Step
 from ringfence.enforcement.model import (
+    CALL_MS,
     DAY_MS,
     HOUR_MS,
     MAX_CALLS,
@@ -97,6 +98,8 @@ def decide(suspicion: Suspicion, state: State, settings: PolicySettings, now_ms:
         message = f"{release.by} released block {release.block_id}; the same evidence does not bring it back for 24 hours"
         return Decision(refused="grace", message=message)
     step = settings.ladder.next_step(state.of_target(scope, value), now_ms)
+    if scope is Scope.CALL:  # Ended once; there is no second rung to stand on.
+        step = Step(hits=1, duration_ms=CALL_MS, needs_person=False)
     plan = BlockPlan(scope=scope, value=value, destination_class=destination_class, seconds=step.duration_ms // 1000, hits=step.hits)
     cause = _needs_person(suspicion, plan, step, state, now_ms)
     if cause is not None:
@@ -130,6 +133,9 @@ def _smallest_useful(suspicion: Suspicion, state: State, guard: Guard, now_ms: i
         except OperatorError as error:
             against = Objection(reason=error.reason, message=str(error))
             continue
+        if scope is Scope.CALL and value not in suspicion.calls:
+            against = Objection(reason="no_evidence", message="a call is ended only when it is part of the evidence")
+            continue
         forbidden = objection(scope, value, state=state, guard=guard, now_ms=now_ms)
         if forbidden is not None:
             against = forbidden
@@ -148,7 +154,7 @@ def in_force(scope: Scope, value: str, destination_class: int, state: State, now
             targets = [(kind, value[:length]) for length in range(3, len(value) + 1) for kind in (Scope.RANGE, Scope.NUMBER)]
         case Scope.CLASS:
             targets = [(Scope.ACCOUNT, value), (Scope.CLASS, value)]
-        case Scope.ACCOUNT | Scope.SOURCE:
+        case Scope.ACCOUNT | Scope.SOURCE | Scope.CALL:
             targets = [(scope, value)]
     for target in targets:
         for block in state.of_target(*target):
@@ -217,6 +223,8 @@ def _propose(suspicion: Suspicion, plan: BlockPlan, cause: ProposalCause, state:
         threshold=suspicion.threshold,
         observed=suspicion.observed,
         cost_micro=suspicion.cost_micro,
+        loss_micro=suspicion.loss_micro,
+        false_block_micro=suspicion.false_block_micro,
     )
     return Decision(propose=proposal)
 
@@ -238,6 +246,8 @@ def _block_of(suspicion: Suspicion, plan: BlockPlan, now_ms: int) -> Block:
         calls=suspicion.calls[-MAX_CALLS:],
         threshold=suspicion.threshold,
         hits=plan.hits,
+        loss_micro=suspicion.loss_micro,
+        false_block_micro=suspicion.false_block_micro,
     )
 
 

@@ -57,6 +57,8 @@ def place_of(block: Block) -> Place:
             key = f"a:{block.value}"
         case Scope.SOURCE:
             key = f"s:{block.value}"
+        case Scope.CALL:
+            raise ValueError("a call that is to be ended stands in no table")
     return Place(shard_of(key), key)
 
 
@@ -70,7 +72,7 @@ def project(blocks: Iterable[Block], now_ms: int) -> dict[Place, Held]:
     """The whole table at an instant."""
     strongest: dict[Place, Block] = {}
     for block in blocks:
-        if block.in_force(now_ms):
+        if block.in_force(now_ms) and block.scope is not Scope.CALL:
             place = place_of(block)
             other = strongest.get(place)
             if other is None or _strength(block) > _strength(other):
@@ -100,7 +102,7 @@ class EdgeTable:
 
     def put(self, block: Block, now_ms: int) -> set[Place]:
         """A block as the record holds it now, active or ended."""
-        if not block.in_force(now_ms):
+        if not block.in_force(now_ms) or block.scope is Scope.CALL:
             return self.drop(block.block_id, now_ms)
         place = place_of(block)
         self._place_of[block.block_id] = place

@@ -14,6 +14,8 @@ MAX_HEAD_BYTES = 8 * 1024
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """A dump of 20,000 keys is about 3 MB."""
 MAX_DUMP_KEYS = 200_000
+OVER = 5
+"""State of a dialog that ended."""
 
 _STATUS = b"HTTP/1."
 
@@ -48,6 +50,25 @@ class _Slot(msgspec.Struct):
     slot: list[_Item]
 
 
+class RunningDialog(msgspec.Struct, frozen=True):
+    """A dialog of the edge, as `dlg.dlg_list` describes it; all zero when the edge knows none with that Call-ID."""
+
+    h_entry: int = 0
+    h_id: int = 0
+    state: int = 0
+    """1 to 3 not answered or not acknowledged yet, 4 confirmed, 5 over."""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it can be ended now, or will be able to be."""
+        return 0 < self.state < OVER
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether `dlg.end_dlg` ends it: in no other state does it send anything, and it answers the same."""
+        return self.state == OVER - 1
+
+
 @dataclass(frozen=True, slots=True)
 class HttpReply:
     """One reply of the edge."""
@@ -64,6 +85,7 @@ _encoder = msgspec.json.Encoder()
 _reply = msgspec.json.Decoder(_Reply)
 _got = msgspec.json.Decoder(_Got)
 _slots = msgspec.json.Decoder(list[_Slot])
+_dialog = msgspec.json.Decoder(RunningDialog)
 
 
 def encode_request(method: str, params: list[str | int], *, head: bytes, request_id: int = 1) -> bytes:
@@ -147,6 +169,14 @@ def entries_of(result: msgspec.Raw) -> dict[str, str | int]:
     if len(found) > MAX_DUMP_KEYS:
         raise PeerError(f"a table of the edge holds more than {MAX_DUMP_KEYS} keys", reason="rpc_dump_too_long")
     return found
+
+
+def dialog_of(result: msgspec.Raw) -> RunningDialog:
+    """The dialog in the result of `dlg.dlg_list` for one call."""
+    try:
+        return _dialog.decode(result)
+    except msgspec.DecodeError:
+        raise PeerError("the edge answered dlg.dlg_list in an unknown form", reason="rpc_malformed") from None
 
 
 def _parse_head(head: bytes) -> tuple[int, int]:

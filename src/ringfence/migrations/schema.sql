@@ -286,7 +286,7 @@ create schema enforcement;
 create table enforcement.blocks (
     block_id text primary key,
     revision bigint not null,
-    scope text not null check (scope in ('number', 'range', 'class', 'account', 'source')),
+    scope text not null check (scope in ('number', 'range', 'class', 'account', 'source', 'call')),
     value text not null,
     destination_class smallint not null,
     state text not null check (state in ('active', 'lifted', 'expired')),

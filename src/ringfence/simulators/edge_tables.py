@@ -9,6 +9,8 @@ import asyncio
 import hashlib
 import hmac
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 from ringfence.base.clock import Clock
@@ -24,11 +26,23 @@ MAX_KEYS = 20_000
 Value = str | int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialogs:
+    """What `dlg.*` commands reach: the running calls of the edge."""
+
+    find: Callable[[str], tuple[int, int] | None]
+    """The two numbers of the running call with a Call-ID."""
+    end: Callable[[int, int], bool]
+    """End the call of two numbers; whether there was one."""
+
+
 class EdgeTables:
     """What the edge holds. `forget` is a restart."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, dialogs: Dialogs | None = None) -> None:
         self._clock = clock
+        self.dialogs = dialogs
+        """None: an edge without the dialog module."""
         self._held: dict[str, dict[str, tuple[Value, int]]] = {}
         self.sets = 0
         self.forget()
@@ -170,9 +184,22 @@ class RpcServer(asyncio.Protocol):
                 answer = _ok("Ok. Key deleted.") if self._tables.delete(table, key) else _error(404, "Key not found in htable.")
             case "htable.dump", []:
                 answer = self._dump(table)
+            case _ if self._tables.dialogs is not None and method.startswith("dlg."):
+                answer = self._dialog(self._tables.dialogs, method, params)
             case _:
                 answer = _error(500, "Method Not Found")
         return answer
+
+    def _dialog(self, dialogs: Dialogs, method: str, params: list[Any]) -> tuple[int, str, dict[str, Any]]:
+        match method, params:
+            case "dlg.dlg_list", [str(call_id)]:
+                found = dialogs.find(call_id)
+                described = {"h_entry": found[0], "h_id": found[1], "call-id": call_id, "state": 4} if found else {}
+                return 200, "OK", {"result": described}
+            case "dlg.end_dlg", [int(entry), int(number)]:
+                return (200, "OK", {"result": {}}) if dialogs.end(entry, number) else _error(404, "Dialog not found")
+            case _:
+                return _error(500, "Method Not Found")
 
     def _get(self, table: str, key: str) -> tuple[int, str, dict[str, Any]]:
         value = self._tables.get(table, key)

@@ -19,7 +19,7 @@ from ringfence.base.ids import new_token
 from ringfence.base.secret import Secret
 from ringfence.protocols import digest
 from ringfence.protocols.hep import Family, HepPacket, PayloadType, encode
-from ringfence.simulators.edge_tables import EdgeTables, RpcServer
+from ringfence.simulators.edge_tables import Dialogs, EdgeTables, RpcServer
 from ringfence.simulators.wire import Message, parameter, read, uri_of, write
 from ringfence.telephony.emergency import EmergencyCalls
 from ringfence.telephony.hlog import HlogEvent, encode_event
@@ -70,12 +70,24 @@ class _Seen:
             self.answers.popitem(last=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dialog:
+    """A call that the edge answered, and what a BYE to its caller needs."""
+
+    number: int
+    local: str
+    """The edge's own From: the call's To with our tag."""
+    remote: str
+    target: str
+    peer: Address
+
+
 class SipEdge(asyncio.DatagramProtocol):
     """Made by `open`; `sip_address` and `rpc_url` say where it listens."""
 
     def __init__(self, plan: SipEdgePlan, clock: Clock) -> None:
         self.plan = plan
-        self.tables = EdgeTables(clock)
+        self.tables = EdgeTables(clock, Dialogs(find=self._find_dialog, end=self._end_dialog))
         self.sip_address: Address = ("", 0)
         self.rpc_url = ""
         self.answered: Counter[int] = Counter()
@@ -83,6 +95,8 @@ class SipEdge(asyncio.DatagramProtocol):
         self._clock = clock
         self._nonces: OrderedDict[str, None] = OrderedDict()
         self._seen = _Seen()
+        self._dialogs: OrderedDict[str, _Dialog] = OrderedDict()
+        self._next_dialog = 1
         self._connections: set[RpcServer] = set()
         self._sip: asyncio.DatagramTransport | None = None
         self._hep: asyncio.DatagramTransport | None = None
@@ -161,6 +175,8 @@ class SipEdge(asyncio.DatagramProtocol):
         elif request.method == "REGISTER":
             self._register(request, peer)
         elif request.method != "ACK":
+            if request.method == "BYE":
+                self._dialogs.pop(request.first("call-id"), None)
             self._answer(request, 200, peer)
 
     def _invite(self, request: Message, peer: Address) -> None:
@@ -246,6 +262,7 @@ class SipEdge(asyncio.DatagramProtocol):
         to = request.first("to")
         headers.append(("To", to if request.to_tag or status_code == 100 else f"{to};tag={new_token()[:10]}"))
         if contact:
+            self._begin_dialog(request, dict(headers)["To"], peer)
             headers.append(("Contact", f"<sip:gateway@{self.sip_address[0]}:{self.sip_address[1]}>"))
         data = write(f"SIP/2.0 {status_code} {_PHRASES.get(status_code, 'Decline')}", (*headers, *extra))
         if status_code >= 200:
@@ -253,6 +270,35 @@ class SipEdge(asyncio.DatagramProtocol):
             if request.method == "INVITE":
                 self.answered[status_code] += 1
         self._send(data, peer)
+
+    def _begin_dialog(self, request: Message, local: str, peer: Address) -> None:
+        call_id, target = request.first("call-id"), uri_of(request.first("contact")) or request.request_uri
+        remote = request.first("from")
+        self._dialogs[call_id] = _Dialog(number=self._next_dialog, local=local, remote=remote, target=target, peer=peer)
+        self._next_dialog += 1
+        if len(self._dialogs) > MAX_DIALOGS:
+            self._dialogs.popitem(last=False)
+
+    def _find_dialog(self, call_id: str) -> tuple[int, int] | None:
+        dialog = self._dialogs.get(call_id)
+        return (0, dialog.number) if dialog is not None else None
+
+    def _end_dialog(self, entry: int, number: int) -> bool:
+        """BYE to the caller, as the dialog module sends one to both sides."""
+        call_id = next((call_id for call_id, dialog in self._dialogs.items() if (entry, number) == (0, dialog.number)), None)
+        if call_id is None:
+            return False
+        dialog = self._dialogs.pop(call_id)
+        headers = (
+            ("Via", f"SIP/2.0/UDP {self.sip_address[0]}:{self.sip_address[1]};branch=z9hG4bK{new_token()[:16]}"),
+            ("Max-Forwards", "70"),
+            ("From", dialog.local),
+            ("To", dialog.remote),
+            ("Call-ID", call_id),
+            ("CSeq", "1 BYE"),
+        )
+        self._send(write(f"BYE {dialog.target} SIP/2.0", headers), dialog.peer)
+        return True
 
     def _send(self, data: bytes, peer: Address) -> None:
         if self._sip is not None:

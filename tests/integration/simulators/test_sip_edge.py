@@ -94,6 +94,34 @@ def test_a_phone_registers_calls_and_hangs_up_and_all_of_it_is_mirrored() -> Non
     play(scenario)
 
 
+def test_a_running_call_is_found_and_ended_with_a_bye_to_its_caller() -> None:
+    async def scenario(edge: SipEdge, alice: Caller, receiver: Receiver) -> None:
+        call, other = await alice.invite("0023276123456"), await alice.invite("0023276123457")
+        assert (call.answer.status_code, other.answer.status_code) == (200, 200)
+        rpc = await connect_edge("kamailio-1", edge.rpc_url, Secret("token"))
+        try:
+            dialog = await rpc.dialog(call.call_id)
+            assert dialog.confirmed
+            receiver.read()
+            await rpc.end_dialog(dialog)
+            ended: list[tuple[str, int]] = []
+            async with asyncio.timeout(10):
+                while ("BYE", 200) not in ended:
+                    await asyncio.sleep(0.01)
+                    messages = [parse(payload) for payload in receiver.read()[0]]
+                    assert all(message.call_id == call.call_id for message in messages)
+                    ended += [(message.method, message.status_code) for message in messages]
+            assert ended == [("BYE", 0), ("BYE", 200)]
+            assert not (await rpc.dialog(call.call_id)).runs
+            assert (await rpc.dialog(other.call_id)).confirmed
+            with pytest.raises(PeerError, match="Dialog not found"):
+                await rpc.end_dialog(dialog)
+        finally:
+            rpc.close()
+
+    play(scenario)
+
+
 def test_a_stranger_is_challenged_and_believed_nothing() -> None:
     async def scenario(edge: SipEdge, alice: Caller, receiver: Receiver) -> None:
         assert (await alice.invite("03012345", credentials=False)).answer.status_code == 407

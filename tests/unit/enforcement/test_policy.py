@@ -3,8 +3,10 @@
 import pytest
 from msgspec.structs import replace
 
+from ringfence.base.errors import OperatorError
 from ringfence.enforcement import policy
-from ringfence.enforcement.manual import release_of
+from ringfence.enforcement.commands import ImposeBlock
+from ringfence.enforcement.manual import approved_block, impose_by_hand, release_of
 from ringfence.enforcement.model import Block, Breaker, Exemption, Scope
 from ringfence.enforcement.policy import Decision, decide, is_full
 from ringfence.enforcement.state import State
@@ -221,3 +223,58 @@ def test_a_shared_network_an_old_suspicion_and_a_full_table_need_a_person(monkey
     assert full.cause == "full"
     state.drop_block("b-r")
     assert not is_full(Scope.RANGE, state)
+
+
+CALL = Measure(scope="call", value="call-1", destination_class=4)
+
+
+def test_a_running_call_of_the_evidence_is_ended_once_and_soon_or_never() -> None:
+    state = State()
+    made = imposed(answer(suspicion(CALL), state))
+    assert (made.scope, made.value, made.destination_class) == (Scope.CALL, "call-1", 4)
+    assert made.until_ms == NOW_MS + 120_000
+    state.put_block(made)
+    assert answer(suspicion(CALL), state).refused == "answered"
+    assert answer(suspicion(CALL, level=3), state).refused == "in_force"
+    for number in range(5):  # Other calls of the account: no ladder, no person, no breaker.
+        other = Measure(scope="call", value=f"other-{number}", destination_class=5)
+        state.put_block(imposed(answer(suspicion(other, alert=f"o-{number}", calls=(f"other-{number}",)), state)))
+    assert answer(suspicion(CALL, alert="a-9", mode="propose"), State()).propose is not None
+
+
+@pytest.mark.parametrize(
+    ("measure", "calls", "refused"),
+    [
+        (Measure(scope="call", value="call-1", destination_class=3), ("call-1",), "call_not_endable"),
+        (Measure(scope="call", value="call-1"), ("call-1",), "call_not_endable"),
+        (Measure(scope="call", value="call-2", destination_class=4), ("call-1",), "no_evidence"),
+        (Measure(scope="call", value="call-1", destination_class=4), (), "no_evidence"),
+        (Measure(scope="call", value="call 1", destination_class=4), ("call 1",), "bad_call_id"),
+        (Measure(scope="call", value="x" * 257, destination_class=4), ("x" * 257,), "bad_call_id"),
+    ],
+)
+def test_a_call_is_ended_only_at_c4_and_above_and_with_evidence(measure: Measure, calls: tuple[str, ...], refused: str) -> None:
+    assert answer(suspicion(measure, calls=calls)).refused == refused
+
+
+def test_a_call_of_an_exempt_account_runs_on_and_a_person_ends_none_by_hand() -> None:
+    state = State()
+    state.put_accounts(1, 1, {"alice": NOW_MS + 1})
+    assert answer(suspicion(CALL), state).refused == "exempt"
+    command = ImposeBlock(
+        scope=Scope.CALL, value="call-1", destination_class=4, until_ms=NOW_MS + HOUR_MS, reason="because", by="anna", break_glass=False
+    )
+    with pytest.raises(OperatorError) as caught:
+        impose_by_hand(command, State(), SETTINGS, NOW_MS, fresh_id="x")
+    assert caught.value.reason == "bad_scope"
+
+
+def test_both_sides_of_the_decision_stay_with_the_block_and_the_proposal() -> None:
+    weighed = replace(suspicion(), loss_micro=36_000_000, false_block_micro=10_000_000)
+    made = imposed(answer(weighed))
+    assert (made.loss_micro, made.false_block_micro) == (36_000_000, 10_000_000)
+    proposal = answer(replace(weighed, mode="propose")).propose
+    assert proposal is not None
+    assert (proposal.loss_micro, proposal.false_block_micro) == (36_000_000, 10_000_000)
+    approved = approved_block(proposal, "anna", NOW_MS)
+    assert (approved.loss_micro, approved.false_block_micro) == (36_000_000, 10_000_000)

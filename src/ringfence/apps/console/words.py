@@ -61,6 +61,8 @@ def refuses(scope: str, value: str, destination_class: int) -> str:
             return f"all calls from {value}, except emergency"
         case Scope.SOURCE:
             return f"everything from {value}, except emergency"
+        case Scope.CALL:
+            return f"one running call to C{destination_class}: it is ended"
 
 
 def exempts(exemption: Exemption) -> str:

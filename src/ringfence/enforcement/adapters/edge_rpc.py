@@ -18,6 +18,8 @@ from ringfence.enforcement.rpc import (
     HttpReply,
     MissingKeyError,
     ReplyReader,
+    RunningDialog,
+    dialog_of,
     encode_request,
     entries_of,
     request_head,
@@ -72,6 +74,14 @@ class EdgeRpc(asyncio.Protocol):
     async def dump(self, table: str) -> dict[str, str | int]:
         """`htable.dump`: all keys of a table with their values."""
         return entries_of(await self._call("htable.dump", [table]))
+
+    async def dialog(self, call_id: str) -> RunningDialog:
+        """`dlg.dlg_list`: the dialog of a call; state 0 when the edge knows none. PeerError when it has no dialog module."""
+        return dialog_of(await self._call("dlg.dlg_list", [call_id]))
+
+    async def end_dialog(self, dialog: RunningDialog) -> None:
+        """`dlg.end_dlg`: BYE to both sides."""
+        await self._call("dlg.end_dlg", [dialog.h_entry, dialog.h_id])
 
     def close(self) -> None:
         """Close; requests under way fail."""

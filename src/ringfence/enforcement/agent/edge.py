@@ -13,7 +13,7 @@ import msgspec
 from ringfence.base.clock import Clock
 from ringfence.base.errors import UnavailableError
 from ringfence.enforcement.agent.link import Edge, EdgeLink
-from ringfence.enforcement.model import Block
+from ringfence.enforcement.model import Block, Scope
 from ringfence.enforcement.projection import EdgeTable
 from ringfence.runtime.bucket import CaughtUp, Entry
 from ringfence.runtime.bus import Bus
@@ -75,6 +75,11 @@ class EdgeAgent:
         self._spread(entry.key, now_ms, block)
 
     def _spread(self, block_id: str, now_ms: int, block: Block | None) -> None:
+        for link in self._links:
+            if block is not None and block.scope is Scope.CALL and block.in_force(now_ms):
+                link.end_call(block)
+            else:
+                link.spare_call(block_id)
         places = self._table.drop(block_id, now_ms) if block is None else self._table.put(block, now_ms)
         if places and self._loaded.is_set():
             for link in self._links:

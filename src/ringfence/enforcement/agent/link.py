@@ -6,6 +6,7 @@ repaired. Nothing here waits for another edge, and an edge that is down costs a 
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from ringfence.base.clock import Clock, monotonic_seconds
 from ringfence.base.errors import PeerError, UnavailableError
 from ringfence.base.secret import Secret
 from ringfence.enforcement.adapters.edge_rpc import WINDOW, EdgeRpc, connect_edge
-from ringfence.enforcement.model import EdgeReport
+from ringfence.enforcement.model import Block, EdgeReport
 from ringfence.enforcement.projection import META, TABLES, EdgeTable, Place, differences
 from ringfence.enforcement.rpc import MissingKeyError
 from ringfence.runtime.log import get_logger
@@ -24,6 +25,8 @@ from ringfence.runtime.metrics import counter, histogram
 
 POLL_SECONDS = 1.0
 CHECK_SECONDS = 1.0
+CALL_SECONDS = 0.5
+"""Between two looks at a call that is to be ended and is not acknowledged yet."""
 BACKOFF_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0)
 NEAR_MS = 2_000
 """An entry this close to its end may be gone at the edge or still there: neither is a difference."""
@@ -32,6 +35,7 @@ _log = get_logger(__name__)
 _sent = counter("ringfence_enforcement_edge_changes_total", "Keys set and deleted at edges, by outcome.", ["edge", "outcome"])
 _repaired = counter("ringfence_enforcement_edge_repairs_total", "Differences found by comparing with a dump.", ["edge"])
 _refills = counter("ringfence_enforcement_edge_refills_total", "Complete fills of an edge.", ["edge"])
+_ended_calls = counter("ringfence_enforcement_edge_calls_total", "Running calls that were to be ended, by outcome.", ["edge", "outcome"])
 _latency = histogram(
     "ringfence_enforcement_edge_change_seconds",
     "From the change in the record to the edge's acknowledgement.",
@@ -94,6 +98,9 @@ class EdgeLink:
         self._clean: set[str] = set()
         """Tables that held what they should when they were last compared."""
         self._seen_epoch: int | None = None
+        self._calls: dict[str, Block] = {}
+        """Calls that are to be ended, by the id of their block, until this edge answered or their time is over."""
+        self._call_waits = asyncio.Event()
         self._report = EdgeReport(edge=edge.name, at_ms=0, reachable=False, message="not connected yet")
         self.changed = asyncio.Event()
         """Set when the report says something else than before."""
@@ -121,6 +128,15 @@ class EdgeLink:
         self._touched |= places
         work.some.set()
 
+    def end_call(self, block: Block) -> None:
+        """End this call if it runs here. Doing it again changes nothing: a call that is over is not found."""
+        self._calls[block.block_id] = block
+        self._call_waits.set()
+
+    def spare_call(self, block_id: str) -> None:
+        """The block is lifted or over: leave its call alone."""
+        self._calls.pop(block_id, None)
+
     async def run(self) -> None:
         """Keep the edge in agreement until cancelled."""
         attempt = 0
@@ -146,6 +162,7 @@ class EdgeLink:
                 group.create_task(self._until_lost(rpc))
                 group.create_task(self._send(rpc))
                 group.create_task(self._look_after(rpc))
+                group.create_task(self._end_calls(rpc))
         except* (UnavailableError, PeerError) as errors:
             self._unreachable(str(errors.exceptions[0]))
         finally:
@@ -262,6 +279,37 @@ class EdgeLink:
     def _took(self, seconds: float) -> None:
         _latency.labels(self.edge.name).observe(seconds)
         self._report = msgspec.structs.replace(self._report, last_change_latency_ms=round(seconds * 1000, 3))
+
+    # -- calls that are ended --------------------------------------------------------------------------------------------------------
+
+    async def _end_calls(self, rpc: EdgeRpc) -> None:
+        while True:
+            self._call_waits.clear()
+            for block in list(self._calls.values()):
+                outcome = await self._end_call(rpc, block) if block.in_force(self._clock()) else "late"
+                if outcome:
+                    self._calls.pop(block.block_id, None)
+                    _ended_calls.labels(self.edge.name, outcome).inc()
+                    _log.info("call_to_end", edge=self.edge.name, block_id=block.block_id, outcome=outcome)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CALL_SECONDS if self._calls else None):
+                    await self._call_waits.wait()
+
+    async def _end_call(self, rpc: EdgeRpc, block: Block) -> str:
+        """What became of it; empty when it has to be tried again."""
+        try:
+            dialog = await rpc.dialog(block.value)
+            if not dialog.runs:
+                return "absent"  # At another edge, or over.
+            if not dialog.confirmed:
+                return ""
+            await rpc.end_dialog(dialog)
+        except PeerError as error:
+            if rpc.lost.done():
+                raise
+            _log.warning("call_not_ended", edge=self.edge.name, block_id=block.block_id, error=str(error))
+            return "refused"  # No dialog module there, or an include of before.
+        return "ended"
 
     # -- comparing -----------------------------------------------------------------------------------------------------------------
 

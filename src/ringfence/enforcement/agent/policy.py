@@ -220,7 +220,7 @@ class PolicyAgent:
         """Blocks that an invariant forbids since the networks or the emergency list changed. Exemptions end no block by themselves."""
         ended: list[tuple[Record, Record]] = []
         for block in self._table.state.active.values():
-            if block.scope in {Scope.CLASS, Scope.ACCOUNT}:
+            if block.scope in {Scope.CLASS, Scope.ACCOUNT, Scope.CALL}:
                 continue
             against = objection(block.scope, block.value, state=self._table.state, guard=self._settings.guard, now_ms=now_ms)
             if against is not None and against.reason != "exempt":
