@@ -132,8 +132,6 @@ class ForwardingEngine:
     def state(self) -> EngineState:
         """A copy to keep while the engine goes on; equal for replicas at the same position."""
         scalars: dict[str, Any] = {
-            "rules": self.rules.text,
-            "rules_version": self.rules.version,
             "now": self._now,
             "legs": self._legs_seen,
             "said": self._said.state(),
@@ -149,10 +147,10 @@ class ForwardingEngine:
         return EngineState(arrays=arrays, scalars=scalars)
 
     @classmethod
-    def restore(cls, state: EngineState, *, max_targets: int = MAX_TARGETS) -> "ForwardingEngine":
+    def restore(cls, state: EngineState, rules: RuleSet, *, max_targets: int = MAX_TARGETS) -> "ForwardingEngine":
         """An engine that goes on where the state was taken."""
         scalars = state.scalars
-        engine = cls(read_rules(scalars["rules"], version=scalars["rules_version"]), max_targets=max_targets)
+        engine = cls(rules, max_targets=max_targets)
         engine._now, engine._legs_seen = int(scalars["now"]), int(scalars["legs"])
         engine._said.adopt(scalars["said"])
         engine._targets.adopt(scalars["targets"][1], int(scalars["targets"][0]))

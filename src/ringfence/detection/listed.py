@@ -88,8 +88,6 @@ class ListedEngine:
     def state(self) -> EngineState:
         """A copy to keep while the engine goes on; equal for replicas at the same position."""
         scalars: dict[str, Any] = {
-            "rules": self.rules.text,
-            "rules_version": self.rules.version,
             "now": self._now,
             "hits": self._hits,
             "said": self._said.state(),
@@ -97,9 +95,9 @@ class ListedEngine:
         return EngineState(arrays={}, scalars=scalars)
 
     @classmethod
-    def restore(cls, state: EngineState) -> "ListedEngine":
+    def restore(cls, state: EngineState, rules: RuleSet) -> "ListedEngine":
         """An engine that goes on where the state was taken."""
-        engine = cls(read_rules(state.scalars["rules"], version=state.scalars["rules_version"]))
+        engine = cls(rules)
         engine._now, engine._hits = int(state.scalars["now"]), int(state.scalars["hits"])
         engine._said.adopt(state.scalars["said"])
         return engine

@@ -128,8 +128,6 @@ class NetworkEngine:
         """A copy to keep while the engine goes on; equal for replicas at the same position."""
         arrays = {"stamps": self._stamps, "totals": self._totals, "peaks": self._peaks, "weeks": self._weeks}
         scalars: dict[str, Any] = {
-            "rules": self.rules.text,
-            "rules_version": self.rules.version,
             "time_zone": self._zone.key,
             "now": self._now,
             "began": self._began,
@@ -140,10 +138,10 @@ class NetworkEngine:
         return EngineState(arrays={name: words.copy() for name, words in arrays.items()}, scalars=scalars)
 
     @classmethod
-    def restore(cls, state: EngineState) -> "NetworkEngine":
+    def restore(cls, state: EngineState, rules: RuleSet) -> "NetworkEngine":
         """An engine that goes on where the state was taken. The arrays become its own."""
         scalars = state.scalars
-        engine = cls(read_rules(scalars["rules"], version=scalars["rules_version"]), time_zone=scalars["time_zone"])
+        engine = cls(rules, time_zone=scalars["time_zone"])
         engine._now, engine._began, engine._latch = int(scalars["now"]), int(scalars["began"]), int(scalars["latch"])
         engine._counted, engine._late = int(scalars["counted"]), int(scalars["late"])
         engine._stamps, engine._totals = state.arrays["stamps"], state.arrays["totals"]

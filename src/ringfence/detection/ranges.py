@@ -45,7 +45,7 @@ RULES: Final = (
             Parameter(name="warn", default=5, unit="accounts", low=2, high=MAX_WALK, about="Customers within 60 minutes that warn"),
             Parameter(name="act", default=10, unit="accounts", low=2, high=MAX_WALK, about="Customers within 60 minutes that act"),
             Parameter(name="score", default=6, unit="score", low=1, high=100, about="Spreads above the ordinary highest hour of a day"),
-            Parameter(name="learn_days", default=7, unit="numbers", low=0, high=30, about="First days of the log: only C4+ is judged"),
+            Parameter(name="learn_days", default=7, unit="days", low=0, high=30, about="First days of the log: only C4+ is judged"),
         ),
     ),
     RuleSpec(
@@ -136,8 +136,6 @@ class RangeEngine:
         arrays = {f"ranges.{name}": words for name, words in self._ranges.arrays().items()}
         arrays |= {f"inbound.{name}": words for name, words in self._inbound.arrays().items()}
         scalars: dict[str, Any] = {
-            "rules": self.rules.text,
-            "rules_version": self.rules.version,
             "rows": self._rows,
             "baits": self._baits.state(),
             "baits_forgotten": self._baits.forgotten,
@@ -145,10 +143,11 @@ class RangeEngine:
         return EngineState(arrays=arrays, scalars=scalars)
 
     @classmethod
-    def restore(cls, state: EngineState, *, max_ranges: int = MAX_RANGES, max_range_calls: int = MAX_RANGE_CALLS) -> "RangeEngine":
+    def restore(
+        cls, state: EngineState, rules: RuleSet, *, max_ranges: int = MAX_RANGES, max_range_calls: int = MAX_RANGE_CALLS
+    ) -> "RangeEngine":
         """An engine that goes on where the state was taken. The arrays become its own."""
         scalars, arrays = state.scalars, state.arrays
-        rules = read_rules(scalars["rules"], version=scalars["rules_version"])
         engine = cls(rules, max_ranges=max_ranges, max_range_calls=max_range_calls)
         for name, chains in (("ranges", engine._ranges), ("inbound", engine._inbound)):
             chains.adopt(arrays[f"{name}.table"], arrays[f"{name}.ring"], arrays[f"{name}.registers"])

@@ -116,8 +116,6 @@ class SourceEngine:
     def state(self) -> EngineState:
         """A copy to keep while the engine goes on; equal for replicas at the same position."""
         scalars: dict[str, Any] = {
-            "rules": self.rules.text,
-            "rules_version": self.rules.version,
             "now": self._now,
             "rows": self._rows,
             "forgotten_pairs": self._forgotten_pairs,
@@ -127,10 +125,9 @@ class SourceEngine:
         return EngineState(arrays={"pairs": self._pairs.copy()}, scalars=scalars)
 
     @classmethod
-    def restore(cls, state: EngineState, *, max_sources: int = MAX_SOURCES) -> "SourceEngine":
+    def restore(cls, state: EngineState, rules: RuleSet, *, max_sources: int = MAX_SOURCES) -> "SourceEngine":
         """An engine that goes on where the state was taken. The array becomes its own."""
         scalars = state.scalars
-        rules = read_rules(scalars["rules"], version=scalars["rules_version"])
         engine = cls(rules, max_sources=max_sources, max_pairs=ROW // 2)
         engine._pairs = state.arrays["pairs"]
         engine._now, engine._rows = int(scalars["now"]), int(scalars["rows"])

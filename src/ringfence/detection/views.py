@@ -12,7 +12,12 @@ from zoneinfo import ZoneInfo
 from ringfence.detection.composed_engine import ComposedEngine
 from ringfence.detection.engine import EngineState
 from ringfence.detection.findings import Finding
+from ringfence.detection.forwarding import ForwardingEngine
+from ringfence.detection.listed import ListedEngine
+from ringfence.detection.network import NetworkEngine
+from ringfence.detection.ranges import RangeEngine
 from ringfence.detection.rules import RuleSet
+from ringfence.detection.sources import SourceEngine
 from ringfence.telephony.control import ControlRecord
 
 View = Literal["account", "range", "source", "network"]
@@ -68,6 +73,23 @@ class Maker:
 _COMPOSED: Final = Maker(
     fresh=lambda terms: ComposedEngine(time_zone=terms.time_zone.key), restore=lambda state, _terms: ComposedEngine.restore(state)
 )
+_LISTED: Final = Maker(fresh=lambda terms: ListedEngine(terms.rules), restore=lambda state, terms: ListedEngine.restore(state, terms.rules))
+_FORWARDING: Final = Maker(
+    fresh=lambda terms: ForwardingEngine(terms.rules), restore=lambda state, terms: ForwardingEngine.restore(state, terms.rules)
+)
+_RANGES: Final = Maker(fresh=lambda terms: RangeEngine(terms.rules), restore=lambda state, terms: RangeEngine.restore(state, terms.rules))
+_SOURCES: Final = Maker(
+    fresh=lambda terms: SourceEngine(terms.rules), restore=lambda state, terms: SourceEngine.restore(state, terms.rules)
+)
+_NETWORK: Final = Maker(
+    fresh=lambda terms: NetworkEngine(terms.rules, time_zone=terms.time_zone.key),
+    restore=lambda state, terms: NetworkEngine.restore(state, terms.rules),
+)
 
-JUDGES: Final[Mapping[View, Mapping[str, Maker]]] = {"account": {"composed": _COMPOSED}, "range": {}, "source": {}, "network": {}}
+JUDGES: Final[Mapping[View, Mapping[str, Maker]]] = {
+    "account": {"listed": _LISTED, "forwarding": _FORWARDING, "composed": _COMPOSED},
+    "range": {"ranges": _RANGES},
+    "source": {"sources": _SOURCES},
+    "network": {"network": _NETWORK},
+}
 """Beside the kernel, which belongs to the account view."""
