@@ -110,6 +110,10 @@ class Operator(_Section):
     """Part of the country with public holidays of its own, such as `BY`; empty: those of the whole country."""
     name: str = ""
     """What the operator calls itself."""
+    origins_files: tuple[Path, ...] = ()
+    """Where addresses belong: MaxMind DB files (`.mmdb`) with origin network or country, or lines `prefix, asn, country` (TSV)."""
+    test_numbers_file: Path | None = None
+    """Numbers that fraudsters test with: one a line in E.164, or CSV whose first field is the number."""
     hotline: str = ""
     """Number that a refused caller is told and may always dial, E.164; empty: none."""
 

@@ -15,9 +15,11 @@ from urllib.parse import unquote
 import msgspec
 
 from ringfence.base.errors import OperatorError, PeerError
-from ringfence.base.ids import slot_of
+from ringfence.base.ids import keyed_hash, slot_of
+from ringfence.telephony import model
 from ringfence.telephony.model import AccountRow, Flag, Kind, account_key_of, call_key_of
 from ringfence.telephony.pricing import Pricing
+from ringfence.telephony.senders import NOBODY, Senders
 
 MAX_FIELD_CHARS = 1_024
 MAX_JSON_BYTES = 1_048_576
@@ -273,36 +275,47 @@ def read_freeswitch(payload: bytes, *, edge: str) -> CallRecord:
     )
 
 
-def row_of_call(record: CallRecord, pricing: Pricing, *, key: bytes, now_ms: int) -> AccountRow | None:
-    """The CALL row, or None for what is not the account's own: inbound, unauthenticated, or without an account.
+_DIRECTIONS = {
+    Direction.OUT: model.Direction.OUT,
+    Direction.IN: model.Direction.IN,
+    Direction.FORWARDED: model.Direction.FORWARDED,
+}
 
-    A forwarded leg is charged to the account whose forwarding made it.
+
+def row_of_call(record: CallRecord, pricing: Pricing, *, key: bytes, now_ms: int, senders: Senders | None = None) -> AccountRow | None:
+    """The CALL row of a call that an account made or forwarded, the INBOUND row of one towards it, or None: nobody's, or unauthenticated.
+
+    A forwarded leg is charged to the account whose forwarding made it. Without `senders` the columns about the source stay empty.
     """
-    forwarded = record.direction is Direction.FORWARDED
+    forwarded, inbound = record.direction is Direction.FORWARDED, record.direction is Direction.IN
     account = record.forwarded_by or record.account if forwarded else record.account
-    if not account or record.direction is Direction.IN or not record.authenticated:
+    if not account or not (record.authenticated or inbound):
         return None
-    priced = pricing.price(record.callee)
+    # What counts of an inbound call is the number that would be called back; a caller without one has no range.
+    priced = pricing.price(record.caller if inbound else record.callee)
+    if inbound and not priced.callee.startswith("+"):
+        priced = priced._replace(range_key=0, number_tail=0)
+    sender = senders.of(record.source_ip, record.user_agent, keyed=True) if senders is not None else NOBODY
     account_key = account_key_of(key, account, keyed=True)
     ended_ms = record.ended_ms or record.answered_ms or record.started_ms
     return AccountRow(
-        kind=int(Kind.CALL),
+        kind=int(Kind.INBOUND if inbound else Kind.CALL),
         at_ms=record.started_ms,
         received_ms=now_ms,
         account=account,
         account_key=account_key,
         slot=slot_of(account_key),
         call_id=record.call_id,
-        call_key=call_key_of(key, record.call_id),
+        call_key=keyed_hash(key, record.call_id, "inbound") if inbound else call_key_of(key, record.call_id),
         caller=pricing.number(record.caller),
-        callee=priced.callee,
+        callee=pricing.number(record.callee) if inbound else priced.callee,
         range_key=priced.range_key,
         number_tail=priced.number_tail,
         country=priced.country,
         destination_class=priced.destination_class,
         rate=priced.rate,
         connect_micro=priced.connect_micro,
-        flags=priced.flags | Flag.CDR | (Flag.FORWARDED if forwarded else 0),
+        flags=priced.flags | sender.flags | Flag.CDR | (Flag.FORWARDED if forwarded else 0),
         started_ms=record.started_ms,
         answered_ms=record.answered_ms,
         ended_ms=ended_ms,
@@ -312,7 +325,15 @@ def row_of_call(record: CallRecord, pricing: Pricing, *, key: bytes, now_ms: int
         edge=record.edge,
         trunk=record.trunk,
         carrier=record.carrier,
-        ring_seconds=record.ring_seconds,
+        ring_seconds=record.ring_seconds or (max(0, (record.answered_ms or ended_ms) - record.started_ms) // 1000 if inbound else 0),
+        direction=int(_DIRECTIONS[record.direction]),
+        source_key=sender.source_key,
+        network_key=sender.network_key,
+        network_kind=sender.network_kind,
+        source_country=sender.source_country,
+        family_key=sender.family_key,
+        network=sender.network,
+        forwarded_by=account if forwarded else "",
     )
 
 

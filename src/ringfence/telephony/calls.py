@@ -5,13 +5,19 @@ same whatever order and number its packets came in. The one thing to know: `answ
 seen, and an answer counts only from the far end of such a hop; what a stranger sends into the server from elsewhere is mirrored too.
 """
 
-from ringfence.telephony.model import AccountRow, Flag, Kind
+import msgspec
+
+from ringfence.base.ids import slot_of
+from ringfence.telephony.model import AccountRow, Direction, Flag, Kind
 from ringfence.telephony.pricing import Priced
+from ringfence.telephony.senders import NOBODY
 
 MAX_HOPS = 6
 """Hops of one request that are remembered: forks and capture points."""
 MAX_TAGS = 8
 """Answering forks of one call that are told apart."""
+MAX_LEGS = 8
+"""Legs of one call that forwarding made."""
 MIN_SESSION_SECONDS = 90
 """RFC 4028, 4: the smallest session interval there is."""
 SESSION_GRACE_MS = 32_000
@@ -23,6 +29,8 @@ RING_MS = 300_000
 
 Hop = tuple[str, int]
 """Address and port."""
+Vias = tuple[str, ...]
+"""Rows of the Via header field as they stand in a message, topmost first."""
 
 
 class Call:
@@ -32,25 +40,35 @@ class Call:
         "account",
         "account_key",
         "answered_ms",
+        "bye_before_ms",
         "bye_cseq",
         "bye_sent_to",
         "call_id",
         "call_key",
+        "called",
         "caller",
         "credential",
         "cseq",
+        "direction",
+        "diverted",
         "edge",
         "ended_ms",
         "flags",
+        "forwarded_by",
         "from_tag",
         "held",
+        "inbound",
         "last_ms",
+        "legs",
+        "moved",
         "place",
         "priced",
         "refused",
         "request_uri",
+        "sender",
         "sent_to",
         "session_ms",
+        "shared",
         "slot",
         "source_ip",
         "source_port",
@@ -58,6 +76,7 @@ class Call:
         "status_code",
         "tags",
         "user_agent",
+        "vias",
     )
 
     def __init__(self, *, call_id: str, from_tag: str, cseq: int, request_uri: str, priced: Priced, started_ms: int) -> None:
@@ -82,6 +101,24 @@ class Call:
         """Where the INVITE was seen to go, first the server that authenticated it."""
         self.tags: list[str] = []
         """To-tags of the forks that answered and did not end."""
+        self.sender = NOBODY
+        self.direction = int(Direction.OUT)
+        self.forwarded_by = ""
+        self.inbound = False
+        """Towards an account: nothing is told before it is over. `priced` is the caller, `called` the number that was called."""
+        self.called = ""
+        self.shared = False
+        """Another call has the same Call-ID."""
+        self.vias: tuple[Vias, ...] = ()
+        """Of the INVITE on each hop: an ACK with a branch of these is for a refusal (RFC 3261, 17.1.1.3), with another for an answer."""
+        self.diverted: tuple[str, ...] = ()
+        """Forwardings that the caller itself wrote into the request."""
+        self.moved: tuple[str, ...] = ()
+        """Numbers that somebody who was called named in a 302."""
+        self.legs: tuple[Call, ...] = ()
+        """Legs that the server's forwarding made; they end with this call."""
+        self.bye_before_ms = 0
+        """Last sign of life before the first BYE."""
         self.bye_cseq = -1
         self.bye_sent_to: list[Hop] = []
 
@@ -122,8 +159,19 @@ class Call:
         """The BLOCKED row; `contact` names the block."""
         return self._row(Kind.BLOCKED, at_ms, received_ms, status_code, contact=block_id)
 
+    def over(self, received_ms: int) -> AccountRow:
+        """The INBOUND row: the whole call, with the caller's number as the one that would be called back."""
+        rang_ms = (self.answered_ms or self.ended_ms) - self.started_ms
+        return msgspec.structs.replace(
+            self._row(Kind.INBOUND, self.started_ms, received_ms, self.status_code),
+            slot=self.slot if self.account_key else slot_of(self.sender.source_key),
+            callee=self.called,
+            ring_seconds=max(0, rang_ms) // 1000,
+        )
+
     def _row(self, kind: Kind, at_ms: int, received_ms: int, status_code: int, *, contact: str = "") -> AccountRow:
         priced = self.priced
+        source_key, network_key, network_kind, source_country, network, family_key, flags = self.sender
         return AccountRow(
             kind=int(kind),
             at_ms=at_ms,
@@ -141,7 +189,7 @@ class Call:
             destination_class=priced.destination_class,
             rate=priced.rate,
             connect_micro=priced.connect_micro,
-            flags=int(self.flags),
+            flags=int(self.flags) | flags,
             started_ms=self.started_ms,
             answered_ms=self.answered_ms,
             ended_ms=self.ended_ms,
@@ -153,4 +201,12 @@ class Call:
             contact=contact,
             ring_seconds=max(0, self.answered_ms - self.started_ms) // 1000 if self.answered_ms else 0,
             credential=self.credential,
+            direction=self.direction,
+            source_key=source_key,
+            network_key=network_key,
+            network_kind=network_kind,
+            source_country=source_country,
+            family_key=family_key,
+            network=network,
+            forwarded_by=self.forwarded_by,
         )

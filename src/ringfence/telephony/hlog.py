@@ -12,6 +12,7 @@ import msgspec
 
 from ringfence.base.errors import PeerError
 from ringfence.protocols.sip.parse import MAX_IDENTIFIER_CHARS
+from ringfence.telephony.model import Flag
 
 MAX_EVENT_BYTES = 16_384
 MAX_TEXT_CHARS = 512
@@ -19,6 +20,17 @@ MAX_TEXT_CHARS = 512
 
 REFUSED_CODES = frozenset({-2, -3, -8, 401, 403, 404})
 """Credentials were given and are wrong. A missing (-5) or stale (-4) nonce is the protocol at work and no failure."""
+
+
+NONCE_REUSED_CODE = -6
+"""A nonce that was used before, where each counts once. Kamailio says so before it looks at the password: that may be right or wrong."""
+STATUS_OF_CODE = {-2: 401, -3: 404, -8: 403, NONCE_REUSED_CODE: 0}
+"""Kamailio's verdicts as the status they mean: wrong password, unknown user, user that does not match; a used nonce is none of these."""
+
+
+def flags_of_code(code: int) -> int:
+    """What a verdict says beyond its status: NONCE_REUSED, USER_MISMATCH."""
+    return int(Flag.NONCE_REUSED) if code == NONCE_REUSED_CODE else int(Flag.USER_MISMATCH) if code == -8 else 0
 
 
 class HlogEvent(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,12 +1,13 @@
 """What a dialled destination is: number, range, class and price, stamped on every row of a call once.
 
-Joins dial plan, emergency grammar and rate deck. The one thing to know: the emergency verdict comes from the dialled text alone, so that
-no deck or plan can turn a call for help into something that counts.
+Joins dial plan, emergency grammar, rate deck and the list of test numbers. The one thing to know: the emergency verdict comes from the
+dialled text alone, so that no deck, plan or list can turn a call for help into something that counts.
 """
 
 from typing import NamedTuple
 
 from ringfence.telephony.emergency import EmergencyCalls
+from ringfence.telephony.hot_numbers import Allocations, HotNumbers
 from ringfence.telephony.model import DestinationClass, number_key_of
 from ringfence.telephony.numbers import DialPlan, split_uri
 from ringfence.telephony.rates import Deck
@@ -33,13 +34,15 @@ class Priced(NamedTuple):
 class Pricing:
     """Prices by the deck in force. `use_deck` changes it; calls that run keep the price they started with."""
 
-    __slots__ = ("_deck", "_emergency", "_key", "_plan", "_remembered")
+    __slots__ = ("_allocations", "_deck", "_emergency", "_hot", "_key", "_plan", "_remembered")
 
-    def __init__(self, *, key: bytes, plan: DialPlan, emergency: EmergencyCalls, deck: Deck) -> None:
+    def __init__(self, *, key: bytes, plan: DialPlan, emergency: EmergencyCalls, deck: Deck, hot: HotNumbers | None = None) -> None:
         self._key = key
         self._plan = plan
         self._emergency = emergency
         self._deck = deck
+        self._hot = hot or HotNumbers()
+        self._allocations = Allocations()
         self._remembered: dict[str, Priced] = {}
 
     def use_deck(self, deck: Deck) -> None:
@@ -78,5 +81,12 @@ class Pricing:
             int(destination.destination_class),
             destination.rate,
             destination.connect_micro,
-            destination.flags,
+            destination.flags | self._suspect(digits, int(destination.destination_class)),
         )
+
+    def _suspect(self, digits: str, destination_class: int) -> int:
+        """What lists and numbering plans say of a number abroad."""
+        if not digits or destination_class < DestinationClass.C2:
+            return 0
+        flags = self._hot.flags(digits)
+        return flags | self._allocations.flags(digits) if destination_class >= DestinationClass.C3 else flags

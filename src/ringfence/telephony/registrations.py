@@ -15,8 +15,10 @@ from ringfence.protocols.sip import SipMessage
 from ringfence.telephony.call_records import RegistrationRecord
 from ringfence.telephony.calls import Hop
 from ringfence.telephony.dialogs import auth_failure
-from ringfence.telephony.hlog import HlogEvent
+from ringfence.telephony.hlog import NONCE_REUSED_CODE, STATUS_OF_CODE, HlogEvent, flags_of_code
 from ringfence.telephony.model import AccountRow, Flag, Kind, account_key_of
+from ringfence.telephony.numbers import split_uri
+from ringfence.telephony.senders import Senders
 from ringfence.telephony.trust import Agent, Trust
 
 ACCOUNTS = 1_000_000
@@ -32,16 +34,18 @@ LAPSED_STATUS = 408
 MAX_CONTACT_CHARS = 256
 
 _REGISTRATION = int(Kind.REGISTRATION)
+_USER_MISMATCH = int(Flag.USER_MISMATCH)
 
 
 class _Request:
     """A REGISTER that waits for its verdict."""
 
-    __slots__ = ("at_ms", "claimed", "contact", "cseq", "expires", "nonces", "sent_from", "sent_to", "user_agent")
+    __slots__ = ("at_ms", "claimed", "contact", "cseq", "expires", "named", "nonces", "sent_from", "sent_to", "user_agent")
 
     def __init__(self, message: SipMessage, packet: HepPacket, at_ms: int, nonces: list[str]) -> None:
         self.at_ms = at_ms
         self.cseq = message.cseq
+        self.named = message.from_uri
         contact, expires = message.binding
         self.contact = contact[:MAX_CONTACT_CHARS]
         self.expires = DEFAULT_EXPIRES_SECONDS if expires is None else expires
@@ -66,8 +70,11 @@ class _Bindings:
 class RegistrationTracker:
     """Follows the registrations at one kind of agents, those with a key or those without."""
 
-    def __init__(self, *, key: bytes, keyed: bool = True, capacity: int = ACCOUNTS, requests_capacity: int = REQUESTS) -> None:
+    def __init__(
+        self, *, key: bytes, senders: Senders, keyed: bool = True, capacity: int = ACCOUNTS, requests_capacity: int = REQUESTS
+    ) -> None:
         self._key = key
+        self._senders = senders
         self._keyed = keyed
         self._flags = 0 if keyed else int(Flag.UNKEYED)
         self._capacity = capacity
@@ -87,6 +94,16 @@ class RegistrationTracker:
     def waiting_requests(self) -> int:
         """REGISTERs without a verdict."""
         return len(self._requests)
+
+    def account_named(self, user: str, number: str) -> str:
+        """The registered account that a user part or a number means, by its name as it is or as a number; empty when there is none."""
+        if user in self._accounts:
+            return user
+        if number.startswith("+"):
+            for name in (number, number[1:], f"00{number[1:]}"):
+                if name in self._accounts:
+                    return name
+        return ""
 
     def receive_sip(self, message: SipMessage, packet: HepPacket, agent: Agent, at_ms: int, now_ms: int) -> list[AccountRow]:
         """A mirrored REGISTER or its response: event time `at_ms`, receipt `now_ms`."""
@@ -124,24 +141,26 @@ class RegistrationTracker:
             credential=event.credential,
             at_ms=at_ms,
             now_ms=now_ms,
+            named=waiting.named if waiting else "",
         )
 
     def receive_record(self, record: RegistrationRecord, edge: str, now_ms: int) -> list[AccountRow]:
         """A REGISTER with its verdict, from a file; refused credentials charge no account here either."""
-        if record.status_code != 200:
+        if record.status_code != 200 or record.auth_code == NONCE_REUSED_CODE:
             return [
                 auth_failure(
-                    key=self._key,
                     keyed=self._keyed,
+                    sender=self._senders.of(record.source_ip, record.user_agent, keyed=self._keyed),
                     at_ms=record.at_ms,
                     now_ms=now_ms,
                     call_id="",
                     claimed=record.account,
-                    status_code=record.status_code,
+                    status_code=STATUS_OF_CODE.get(record.auth_code, record.status_code),
                     source_ip=record.source_ip,
                     source_port=0,
                     user_agent=record.user_agent,
                     edge=edge,
+                    flags=flags_of_code(record.auth_code),
                 )
             ]
         return self._registered(
@@ -192,8 +211,8 @@ class RegistrationTracker:
         if status in (401, 403, 404, 407):
             return [
                 auth_failure(
-                    key=self._key,
                     keyed=self._keyed,
+                    sender=self._senders.of(waiting.sent_from[0], waiting.user_agent, keyed=self._keyed),
                     at_ms=waiting.at_ms,
                     now_ms=now_ms,
                     call_id=message.call_id,
@@ -218,6 +237,7 @@ class RegistrationTracker:
             credential="",
             at_ms=waiting.at_ms,
             now_ms=now_ms,
+            named=waiting.named,
         )
 
     def _registered(
@@ -233,6 +253,7 @@ class RegistrationTracker:
         credential: str,
         at_ms: int,
         now_ms: int,
+        named: str = "",
     ) -> list[AccountRow]:
         self.counts["accepted"] += 1
         fingerprint = hash((source[0], user_agent, contact))
@@ -251,6 +272,11 @@ class RegistrationTracker:
         if not news:
             return []
         account_key = account_key_of(self._key, account, keyed=self._keyed)
+        source_key, network_key, network_kind, source_country, network, family_key, flags = self._senders.of(
+            source[0], user_agent, keyed=self._keyed
+        )
+        if named and f":{account}@" not in named and split_uri(named)[0].lower() != account.lower():
+            flags |= _USER_MISMATCH
         return [
             AccountRow(
                 kind=_REGISTRATION,
@@ -259,7 +285,7 @@ class RegistrationTracker:
                 account=account,
                 account_key=account_key,
                 slot=slot_of(account_key),
-                flags=self._flags,
+                flags=self._flags | flags,
                 status_code=200,
                 edge=edge,
                 source_ip=source[0],
@@ -269,6 +295,12 @@ class RegistrationTracker:
                 expires=expires,
                 call_id=call_id,
                 credential=credential,
+                source_key=source_key,
+                network_key=network_key,
+                network_kind=network_kind,
+                source_country=source_country,
+                family_key=family_key,
+                network=network,
             )
         ]
 

@@ -38,8 +38,8 @@ SCANNERS: tuple[str, ...] = (
     "sipptk",
     "mr.sip",
 )
-"""What the User-Agents of SIP scanners begin with or hold as a word, in lower case: sipvicious and its copies, and tools sold as dialers that
-are seen from nobody but fraudsters (VaxSIPUserAgent, pplsip)."""
+"""What the User-Agents of SIP scanners begin with or hold as a word, in lower case: sipvicious, its copies, and dialers that nobody but
+fraudsters was seen with (VaxSIPUserAgent, pplsip)."""
 
 _scanner = re.compile(rf"(?<![a-z0-9])(?:{'|'.join(map(re.escape, SCANNERS))})").search
 _parentheses = re.compile(r"\([^()]*+\)|\[[^\[\]]*+\]").sub

@@ -15,7 +15,7 @@ from ringfence.telephony.call_records import (
     read_kamailio,
     read_registration,
 )
-from ringfence.telephony.model import Flag, Kind
+from ringfence.telephony.model import DestinationClass, Direction, Flag, Kind
 from tests.unit.telephony.wire import (
     NOW,
     PHONE,
@@ -68,11 +68,30 @@ def test_a_record_gives_one_whole_row_and_only_for_the_accounts_own_call() -> No
     (row,) = found.receive_call_record(read_call(ROW), NOW)
     assert (row.kind, row.account, row.callee, row.flags, row.at_ms) == (Kind.CALL, "alice", "+23276123456", Flag.CDR, START)
     assert found.receive_call_record(read_call(ROW), NOW) == []
-    for change in ({"direction": "in"}, {"authenticated": "false"}, {"account": ""}):
+    for change in ({"authenticated": "false"}, {"account": ""}, {"account": "", "direction": "in"}):
         assert found.receive_call_record(read_call({**ROW, "call_id": str(change), **change}), NOW) == []
     (leg,) = found.receive_call_record(read_call({**ROW, "call_id": "f", "direction": "forwarded", "forwarded_by": "bob"}), NOW)
-    assert (leg.account, leg.flags) == ("bob", Flag.CDR | Flag.FORWARDED)
+    assert (leg.account, leg.flags, leg.direction, leg.forwarded_by) == ("bob", Flag.CDR | Flag.FORWARDED, Direction.FORWARDED, "bob")
     assert found.refused == {"call_record_seen": 1, "call_record_not_charged": 3}
+
+
+def test_a_record_of_an_inbound_call_tells_of_the_number_that_would_be_called_back() -> None:
+    found = pipeline()
+    inbound = {**ROW, "direction": "in", "caller": "+881612345678", "callee": "+4930123456", "answered_at": "", "status_code": "487"}
+    (row,) = found.receive_call_record(read_call(inbound), NOW)
+    assert (row.kind, row.account, row.caller, row.callee, row.direction) == (
+        Kind.INBOUND,
+        "alice",
+        "+881612345678",
+        "+4930123456",
+        Direction.IN,
+    )
+    assert (row.destination_class, row.number_tail, row.ring_seconds) == (DestinationClass.C5, 678, (row.ended_ms - row.started_ms) // 1000)
+    assert found.receive_call_record(read_call(inbound), NOW) == []
+    (hidden,) = found.receive_call_record(read_call({**inbound, "call_id": "h", "caller": "anonymous"}), NOW)
+    assert (hidden.range_key, hidden.rate) == (0, 0)
+    (own,) = found.receive_call_record(read_call(ROW), NOW)
+    assert own.kind == Kind.CALL, "an inbound leg does not suppress what the account paid for under the same Call-ID"
 
 
 def test_an_agent_without_a_key_cannot_suppress_a_record() -> None:

@@ -1,7 +1,7 @@
 """`python -m ringfence.apps.ingest.main`: HEP and call records to the log.
 
-Wires sockets, the pipeline of `telephony`, the publisher, the lease for ticks and the watch for new rate decks. It holds no rule of its
-own: what a packet means is decided in `telephony.pipeline`, what the log is in `archive.batches`.
+Wires sockets, the pipeline of `telephony`, the publisher, the leases for ticks and the watch for new rate decks and networks. It holds no
+rule of its own: what a packet means is decided in `telephony.pipeline`, what the log is in `archive.batches`.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from ringfence.apps.ingest.origins import open_hot_numbers, open_origins
 from ringfence.apps.ingest.publish import Publisher
 from ringfence.apps.ingest.receive import TcpServer, UdpReceiver, open_udp
 from ringfence.apps.ingest.record_files import FileSource
@@ -32,10 +33,11 @@ from ringfence.runtime.metrics import counter, gauge
 from ringfence.runtime.role import Role, run_role
 from ringfence.runtime.settings import CallRecords, Settings, split_address
 from ringfence.telephony.call_records import CallRecord
-from ringfence.telephony.control import RatesChanged, decode_control
+from ringfence.telephony.control import NetworksChanged, RatesChanged, decode_control
 from ringfence.telephony.decks import default_deck_text
 from ringfence.telephony.emergency import emergency_calls
 from ringfence.telephony.model import AccountRow, Kind
+from ringfence.telephony.networks import OwnNetworks
 from ringfence.telephony.numbers import plan_for
 from ringfence.telephony.pipeline import Pipeline
 from ringfence.telephony.rates import read_deck
@@ -94,7 +96,7 @@ class Ingest:
                 group.create_task(self.publisher.run())
                 group.create_task(self._receive())
                 group.create_task(self._timeouts())
-                group.create_task(self._watch_rates())
+                group.create_task(self._watch_control())
                 group.create_task(self._beat())
                 for view, lanes in self.publisher.views.items():
                     for lane in range(len(lanes)):
@@ -182,21 +184,32 @@ class Ingest:
             with contextlib.suppress(asyncio.CancelledError, ConflictError):
                 await keeping
 
-    async def _watch_rates(self) -> None:
-        """Price by the newest deck that was imported; one that cannot be read leaves the old one in force."""
-        home = self._role.settings.operator.country
+    async def _watch_control(self) -> None:
+        """Price and judge by the newest deck and list of networks; one that cannot be read leaves the old one in force."""
         async for entry in self._role.bus.bucket("control").watch():
-            if not isinstance(entry, Entry) or entry.key != "rates" or entry.value is None:
+            if not isinstance(entry, Entry) or entry.value is None or entry.key not in ("rates", "networks"):
                 continue
             try:
                 for record in decode_control(entry.value):
                     if isinstance(record, RatesChanged):
-                        deck = await asyncio.to_thread(read_deck, record.csv, home=home, at_ms=self._role.clock())
-                        self.pipeline.use_deck(deck)
-                        _log.info("rate_deck_in_force", version=record.version, prefixes=len(deck.rates), refused=deck.refused.total())
-                self._role.board.settled("rates")
+                        await self._use_rates(record)
+                    elif isinstance(record, NetworksChanged):
+                        await self._use_networks(record)
+                self._role.board.settled(entry.key)
             except (OperatorError, msgspec.DecodeError) as error:
-                self._role.board.trouble("rates", f"The imported rate deck is not in force: {error}")
+                what = "rate deck is" if entry.key == "rates" else "networks are"
+                self._role.board.trouble(entry.key, f"The imported {what} not in force: {error}")
+
+    async def _use_rates(self, record: RatesChanged) -> None:
+        home = self._role.settings.operator.country
+        deck = await asyncio.to_thread(read_deck, record.csv, home=home, at_ms=self._role.clock())
+        self.pipeline.use_deck(deck)
+        _log.info("rate_deck_in_force", version=record.version, prefixes=len(deck.rates), refused=deck.refused.total())
+
+    async def _use_networks(self, record: NetworksChanged) -> None:
+        networks = await asyncio.to_thread(OwnNetworks, record.networks)
+        self.pipeline.use_networks(networks)
+        _log.info("networks_in_force", version=record.version, networks=len(record.networks), refused=networks.refused)
 
     async def _follow(self, source: Source, entry: CallRecords) -> None:
         def trouble(message: str) -> None:
@@ -318,6 +331,8 @@ def pipeline_of(settings: Settings, now_ms: int) -> Pipeline:
             international_prefixes=plan.international_prefixes,
         ),
         deck=read_deck(default_deck_text(), home=operator.country, at_ms=now_ms),
+        hot=open_hot_numbers(operator.test_numbers_file) if operator.test_numbers_file is not None else None,
+        origins=tuple(open_origins(path) for path in operator.origins_files),
     )
 
 

@@ -131,6 +131,11 @@ class SipMessage(msgspec.Struct, frozen=True):
         """URIs of History-Info (RFC 7044), in order."""
         return self._uris("history-info")
 
+    @property
+    def refer_to(self) -> str:
+        """URI of Refer-To (RFC 3515): whom the receiver of a REFER is to call."""
+        return next(iter(self._uris("refer-to")), "")
+
     def _values(self, name: str) -> tuple[str, ...]:
         rows = self.headers.get(name, ())
         if len(rows) == 1 and "," not in rows[0]:

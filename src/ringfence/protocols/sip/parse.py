@@ -27,10 +27,18 @@ MAX_CREDENTIALS = 4
 MAX_CSEQ = 2**32 - 1
 
 # Kept header fields by every spelling that is worth a direct hit; others are looked up again in lower case. None: known and not kept.
-_COMPACT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "x": "session-expires"}  # RFC 3261 7.3.3, RFC 4028
+_COMPACT = {
+    "v": "via",
+    "f": "from",
+    "t": "to",
+    "i": "call-id",
+    "m": "contact",
+    "x": "session-expires",
+    "r": "refer-to",
+}  # RFC 3261 7.3.3, 4028, 3515
 _KEPT = (
     *("From", "To", "Call-ID", "CSeq", "Via", "Contact", "Expires", "User-Agent", "Server", "Authorization", "Proxy-Authorization"),
-    *("WWW-Authenticate", "Proxy-Authenticate", "Diversion", "History-Info", "P-Asserted-Identity", "Session-Expires"),
+    *("WWW-Authenticate", "Proxy-Authenticate", "Diversion", "History-Info", "P-Asserted-Identity", "Session-Expires", "Refer-To"),
 )
 _DROPPED = (
     *("Max-Forwards", "Content-Length", "Content-Type", "Allow", "Supported", "Route", "Record-Route", "Accept", "Require", "Subject"),
