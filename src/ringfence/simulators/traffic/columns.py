@@ -60,6 +60,13 @@ class Calls(_Columns):
         """By start; calls of one millisecond by Call-ID."""
         return self.take(np.lexsort((self.call_id, self.started_ms)))
 
+    @classmethod
+    def merged(cls, parts: Sequence[Self]) -> Self:
+        """All rows of several pieces, sorted, a column at a time: a day of a large operator is in memory twice, not three times."""
+        identity = np.concatenate([part.call_id for part in parts])
+        order = np.lexsort((identity, np.concatenate([part.started_ms for part in parts])))
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts])[order] for field in fields(cls)))
+
 
 @dataclass(frozen=True, slots=True)
 class Registrations(_Columns):

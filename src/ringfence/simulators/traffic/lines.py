@@ -140,7 +140,7 @@ def _fallback(
     chosen = (unit(hashes) < FALLBACK_SHARE) & (who.segment[whose] != population.TRUNK)
     fraction = unit(mix(hashes, 1))
     begins = EPOCH_ZERO_MS + day * DAY_MS + (fraction * 0.6 * DAY_MS).astype(np.int64)
-    return np.where(chosen, begins, -1), begins + (1_200_000 + unit(mix(hashes, 2)) * 0.35 * DAY_MS).astype(np.int64)
+    return np.where(chosen, begins, -1), begins + (1_200_000 + unit(mix(hashes, 2)) * 0.28 * DAY_MS).astype(np.int64)
 
 
 def _registered(

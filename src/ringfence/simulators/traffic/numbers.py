@@ -114,15 +114,25 @@ COUNTRIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "JP": (("813nxxxxxxx",), ("8190nxxxxxxx",)),
     "AU": (("6128xxxxxxx",), ("61412nxxxxx",)),
     "CU": (("537nxxxxxx",), ("5352xxxxxx",)),
+    "SO": (("2526121xxxxx",), ("25261nxxxxxx",)),
+    "GM": (("22024nxxxx",), ("22024nxxxx",)),
+    "GN": (("22462nxxxxxx",), ("22462nxxxxxx",)),
+    "ET": (("251911nxxxxx",), ("251911nxxxxx",)),
+    "SN": (("221775nxxxxx",), ("22177nxxxxxx",)),
 }
 """Fixed and mobile patterns of the countries that ordinary people call."""
 
 EXPATRIATE_HOMES: dict[str, int] = {
     "TR": 27, "PL": 12, "RO": 9, "UA": 8, "SY": 7, "IT": 7, "RS": 5, "HR": 5, "BG": 4, "GR": 4, "RU": 6, "XK": 4, "BA": 4, "AT": 3,
     "HU": 3, "VN": 3, "AF": 3, "IQ": 3, "MK": 2, "ES": 2, "AL": 2, "MA": 2, "IN": 2, "CN": 2, "GH": 1, "NG": 1, "IR": 2, "TN": 1,
-    "LB": 1, "TH": 1, "CU": 1, "PT": 2, "FR": 2, "GB": 1, "US": 1, "BR": 1, "EG": 1,
+    "LB": 1, "TH": 1, "CU": 1, "PT": 2, "FR": 2, "GB": 1, "US": 1, "BR": 1, "EG": 1, "SO": 1, "GM": 1, "GN": 1, "ET": 1, "SN": 1,
 }  # fmt: skip
 """Where the families of expatriates live, with weights."""
+DEAR_HABITS: dict[str, float] = {
+    "CU": 0.25, "SO": 0.25, "GM": 0.25, "GN": 0.25, "TN": 0.3, "MA": 0.4, "SN": 0.35, "ET": 0.4, "GH": 0.45, "AF": 0.5, "RS": 0.6,
+    "XK": 0.55, "BA": 0.6, "MK": 0.6, "AL": 0.6, "IQ": 0.6, "SY": 0.6, "LB": 0.6, "IR": 0.6, "UA": 0.8, "RU": 0.8,
+}  # fmt: skip
+"""How often, and how long, families talk where a minute is dear, against where it is cheap."""
 OCCASIONAL: dict[str, int] = {
     "AT": 18, "CH": 15, "NL": 9, "FR": 9, "IT": 9, "ES": 9, "GB": 7, "PL": 6, "TR": 6, "US": 5, "BE": 3, "DK": 3, "CZ": 3, "GR": 2, "HR": 2,
     "SE": 2, "HU": 1, "LU": 2, "PT": 2, "AE": 1, "CN": 1, "TH": 1, "IL": 1, "IE": 1, "RU": 1, "RO": 1, "EG": 1, "SI": 1, "SK": 1, "AU": 1,
@@ -133,6 +143,11 @@ TRADE: dict[str, int] = {
     "SE": 2, "DK": 3, "RO": 2, "IN": 2, "JP": 1, "BR": 1, "AE": 2, "SK": 2, "RU": 1, "UA": 1, "IE": 1,
 }  # fmt: skip
 HOLIDAYS_IN = ("ES", "IT", "TR", "AT", "GR", "HR", "FR", "NL", "PT", "EG")
+EXOTIC = (
+    *("9603300xxx", "9606640xxx", "24842xxxxx", "23024xxxxx", "18769nxxxxx", "6799nxxxxx", "25523nxxxxxx", "5378xxxxxx", "6852xxxx"),
+    *("87077xxxxxxx", "675320xxxx", "22024nxxxx"),
+)
+"""A hotel on an island, a sailor, a volunteer: dear numbers that a household calls once in years."""
 SATELLITE = ("87077xxxxxxx", "88163xxxxxxx", "8821655xxxxx")
 """Maritime and relief telephones, as a shipping office or an aid organisation calls them by right."""
 

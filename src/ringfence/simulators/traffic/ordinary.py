@@ -12,13 +12,15 @@ from ringfence.simulators.traffic import calendar, numbers, population, sources
 from ringfence.simulators.traffic.calendar import Day
 from ringfence.simulators.traffic.chance import Hashes, call_identities, generator, mix, salt, unit, weighted
 from ringfence.simulators.traffic.columns import FORWARDED, IN, OUT, Calls
-from ringfence.simulators.traffic.lines import address_of, agent_of, away_on, softphone_address
+from ringfence.simulators.traffic.lines import EPOCH_ZERO_MS, address_of, agent_of, away_on, softphone_address
 from ringfence.simulators.traffic.population import COUNTRY_NAMES, Life, Population
 
 BLOCK = 1 << 20
 """Accounts that are drawn at once; more would need more memory and no less time."""
 
-LOCAL, FAR, MOBILE, ON_NET, HOME_COUNTRY, ELSEWHERE, FREE, SHARED, DIRECTORY, PREMIUM, EMERGENCY, TELEVOTE, MISTAKE, SATELLITE = range(14)
+LOCAL, FAR, MOBILE, ON_NET, HOME_COUNTRY, ELSEWHERE, FREE, SHARED, DIRECTORY, PREMIUM, EMERGENCY, TELEVOTE, MISTAKE, SATELLITE, EXOTIC = (
+    range(15)
+)
 """Where a call goes."""
 
 _PRIVATE, _WORK, _CENTRE = range(3)
@@ -34,10 +36,10 @@ _MIXES = np.cumsum(
 _MIX_KINDS = np.array([LOCAL, FAR, MOBILE, ON_NET, FREE, SHARED, DIRECTORY, PREMIUM, EMERGENCY, MISTAKE], np.int8)
 _MIX_OF_LIFE = np.array([_PRIVATE] * 6 + [_WORK] * 5 + [_CENTRE] + [_PRIVATE, _WORK], np.int8)
 
-_MEDIAN_SECONDS = np.array([72, 82, 46, 85, 400, 170, 230, 200, 80, 200, 70, 22, 14, 240], np.float32)
-_SIGMA = np.array([1.25, 1.25, 1.15, 1.30, 0.95, 1.10, 0.95, 0.90, 0.70, 0.95, 0.60, 0.25, 0.60, 0.90], np.float32)
-_ANSWERED = np.array([0.71, 0.70, 0.64, 0.72, 0.60, 0.66, 0.97, 0.96, 0.98, 0.97, 0.995, 0.93, 0.18, 0.62], np.float32)
-_CONTACTS = np.array([14, 9, 10, 5, 7, 3, 4, 4, 2, 2, 2, 1, 1_000_000, 5], np.int64)
+_MEDIAN_SECONDS = np.array([72, 82, 46, 85, 400, 170, 230, 200, 80, 200, 70, 22, 14, 240, 130], np.float32)
+_SIGMA = np.array([1.25, 1.25, 1.15, 1.30, 0.95, 1.10, 0.95, 0.90, 0.70, 0.95, 0.60, 0.25, 0.60, 0.90, 0.80], np.float32)
+_ANSWERED = np.array([0.71, 0.70, 0.64, 0.72, 0.60, 0.66, 0.97, 0.96, 0.98, 0.97, 0.995, 0.93, 0.18, 0.62, 0.60], np.float32)
+_CONTACTS = np.array([14, 9, 10, 5, 7, 3, 4, 4, 2, 2, 2, 1, 1_000_000, 5, 1], np.int64)
 """How many numbers of a kind somebody calls; rank 0 most."""
 _BUSY_LIVES = np.array([1, 1, 1, 1, 1, 1, 7, 40, 12, 30, 60, 20_000, 400, 6], np.int64)
 """By how much a life's phone book is larger than a household's."""
@@ -58,7 +60,10 @@ _services = {
     PREMIUM: numbers.Patterns(numbers.PREMIUM),
     TELEVOTE: numbers.Patterns(numbers.TELEVOTE),
     SATELLITE: numbers.Patterns(numbers.SATELLITE),
+    EXOTIC: numbers.Patterns(numbers.EXOTIC),
 }
+_SHARED_BY_ALL = (FREE, SHARED, PREMIUM, TELEVOTE)
+"""Services have few numbers that many call; nobody else calls the same ship."""
 _occasional = np.array([COUNTRY_NAMES.index(name) for name in numbers.OCCASIONAL], np.int64)
 _trade = np.array([COUNTRY_NAMES.index(name) for name in numbers.TRADE], np.int64)
 _everywhere = np.arange(len(COUNTRY_NAMES))
@@ -72,7 +77,7 @@ def calls_of_day(who: Population, day: Day, *, seed: int) -> Calls:
     for first in range(0, who.length, BLOCK):
         some = who.part(first, first + BLOCK)
         parts.append(_block(some, who, day, seed, first // BLOCK))
-    return Calls.joined(parts).sorted()
+    return Calls.merged(parts)
 
 
 def abroad_numbers(country: npt.NDArray[np.int64], hashes: Hashes, mobile_share: float = 0.6) -> npt.NDArray[np.int64]:
@@ -116,7 +121,9 @@ def _block(who: Population, everybody: Population, day: Day, seed: int, block: i
     extra_whose, extra_started, extra_kind = _special_evenings(who, day, rng)
     kind = np.concatenate([_whereto(who, whose, started, day, rng), extra_kind])
     whose, started = np.concatenate([whose, extra_whose]), np.concatenate([started, extra_started])
-    rank = (_CONTACTS[kind] * _BUSY_LIVES[who.life[whose]] * rng.random(len(whose)) ** 2.2).astype(np.int64)
+    # Old people call the same two or three numbers; everybody else has favourites.
+    favour = np.where(who.life[whose] == Life.ELDERLY, 4.0, 2.2)
+    rank = (_CONTACTS[kind] * _BUSY_LIVES[who.life[whose]] * rng.random(len(whose)) ** favour).astype(np.int64)
     callee = _numbers(who, everybody, whose, kind, rank, rng, seed)
     answered = _ANSWERED[kind] * np.where(who.life[whose] == Life.CALL_CENTRE, np.float32(0.6), np.float32(1))
     ring, talk, status = outcome(rng, _MEDIAN_SECONDS[kind] * who.talk[whose] * _pace(who.life[whose]), _SIGMA[kind], answered)
@@ -205,6 +212,7 @@ def _whereto(
     kind: npt.NDArray[np.int64] = _MIX_KINDS[np.minimum((fraction[:, None] > mixes).sum(axis=1), len(_MIX_KINDS) - 1)].astype(np.int64)
     other = rng.random(len(whose))
     kind[abroad] = np.where((life[abroad] == Life.EXPATRIATE) & (other[abroad] < 0.93), HOME_COUNTRY, ELSEWHERE)
+    kind[abroad & (life <= Life.OFFICE) & (other > 0.985)] = EXOTIC
     kind[abroad & (life == Life.RELIEF) & (other < 0.3)] = SATELLITE
     return kind
 
@@ -231,10 +239,10 @@ def _numbers(
     fill(FAR, lambda at: home_fixed(contact[at]))
     fill(MOBILE, lambda at: home_mobiles(contact[at]))
     fill(ON_NET, lambda at: everybody.number[(contact[at] % np.uint64(everybody.length)).astype(np.int64)])
-    fill(HOME_COUNTRY, lambda at: abroad_numbers(who.home[whose[at]].astype(np.int64), contact[at]))
+    fill(HOME_COUNTRY, lambda at: abroad_numbers(who.home[whose[at]].astype(np.int64), contact[at], 0.68))
     fill(ELSEWHERE, lambda at: abroad_numbers(_countries(who, whose[at], rank[at], seed), contact[at], 0.4))
     for which, patterns in _services.items():
-        shared = mix(contact % np.uint64(40 if which != SATELLITE else 1 << 40), which)
+        shared = mix(contact % np.uint64(40 if which in _SHARED_BY_ALL else 1 << 40), which)
         fill(
             which,
             lambda at, patterns=patterns, shared=shared: patterns.fill(
@@ -310,19 +318,28 @@ def untangled(
     calls: Calls, whose: npt.NDArray[np.int64], channels: npt.NDArray[np.int16], rng: np.random.Generator
 ) -> tuple[Calls, npt.NDArray[np.int64]]:
     """Households talk on one line at a time: a call that would begin in another begins after it, or not at all."""
-    order = np.lexsort((calls.started_ms, whose))
-    calls, whose, channels = calls.take(order), whose[order], channels[order]
-    busy = np.maximum(calls.talk_ms, 0).astype(np.int64) + calls.ring_ms
-    single = (channels[1:] <= 2) & (whose[1:] == whose[:-1])
+    single = channels <= 2
     for _ in range(3):
-        ends = (calls.started_ms + busy)[:-1]
-        late = np.flatnonzero(single & (calls.started_ms[1:] < ends)) + 1
-        if not len(late):
-            break
-        calls.started_ms[late] = ends[late - 1] + 4_000 + (60_000 * rng.random(len(late))).astype(np.int64)
-    ends = (calls.started_ms + busy)[:-1]
-    free = np.concatenate([[True], ~(single & (calls.started_ms[1:] < ends))])
+        order = np.lexsort((calls.started_ms, whose))
+        calls, whose, single = calls.take(order), whose[order], single[order]
+        busy_until = _busy_until(calls, whose)
+        late = np.flatnonzero(single & (calls.started_ms < busy_until))
+        calls.started_ms[late] = busy_until[late] + 4_000 + (60_000 * rng.random(len(late))).astype(np.int64)
+    order = np.lexsort((calls.started_ms, whose))
+    calls, whose, single = calls.take(order), whose[order], single[order]
+    free = ~(single & (calls.started_ms < _busy_until(calls, whose)))
     return calls.take(free), whose[free]
+
+
+def _busy_until(calls: Calls, whose: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """When the calls before each one, of the same account, are over. Rows by account and start; 0 for the first of an account."""
+    ends = calls.started_ms + calls.ring_ms + np.maximum(calls.talk_ms, 0)
+    # The running maximum must not cross from one account to the next, so each account has a height of its own.
+    height = whose * (1 << 42)
+    latest = np.maximum.accumulate(ends - EPOCH_ZERO_MS + height) - height + EPOCH_ZERO_MS
+    until = np.zeros(len(ends), np.int64)
+    until[1:] = np.where(whose[1:] == whose[:-1], latest[:-1], 0)
+    return until
 
 
 def _alarms(who: Population, day: Day, rng: np.random.Generator, seed: int) -> Calls:

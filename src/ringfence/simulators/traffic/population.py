@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ringfence.simulators.traffic import calendar, sources
 from ringfence.simulators.traffic.chance import mix, salt, unit, weighted
-from ringfence.simulators.traffic.numbers import AREAS, COUNTRIES, COUNTRY_CODE, EXPATRIATE_HOMES, HOLIDAYS_IN
+from ringfence.simulators.traffic.numbers import AREAS, COUNTRIES, COUNTRY_CODE, DEAR_HABITS, EXPATRIATE_HOMES, HOLIDAYS_IN
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -62,11 +62,11 @@ class _Kind:
 
 KINDS: dict[Life, _Kind] = {
     Life.IDLE: _Kind(share=0.300, rate=0.04, spread=0.8, segment=RESIDENTIAL, channels=(2, 2), rhythm=calendar.HOME, abroad=0.005),
-    Life.HOUSEHOLD: _Kind(share=0.421, rate=1.25, spread=0.95, segment=RESIDENTIAL, channels=(2, 2), rhythm=calendar.HOME, abroad=0.007),
+    Life.HOUSEHOLD: _Kind(share=0.401, rate=1.2, spread=0.95, segment=RESIDENTIAL, channels=(2, 2), rhythm=calendar.HOME, abroad=0.007),
     Life.ELDERLY: _Kind(
         share=0.095, rate=2.6, spread=0.7, segment=RESIDENTIAL, channels=(2, 2), rhythm=calendar.HOME, abroad=0.004, talk=1.4
     ),
-    Life.EXPATRIATE: _Kind(share=0.100, rate=1.7, spread=0.8, segment=RESIDENTIAL, channels=(2, 2), rhythm=calendar.HOME, abroad=0.52),
+    Life.EXPATRIATE: _Kind(share=0.120, rate=1.9, spread=0.8, segment=RESIDENTIAL, channels=(2, 2), rhythm=calendar.HOME, abroad=0.66),
     Life.FAX: _Kind(share=0.010, rate=1.2, spread=0.9, segment=RESIDENTIAL, channels=(2, 2), rhythm=calendar.OFFICE, abroad=0.02, talk=0.4),
     Life.ALARM_LINE: _Kind(share=0.004, rate=0.0, spread=0.0, segment=RESIDENTIAL, channels=(2, 2), rhythm=calendar.NIGHT, abroad=0.0),
     Life.OFFICE: _Kind(share=0.056, rate=7.5, spread=0.8, segment=BUSINESS, channels=(2, 4), rhythm=calendar.OFFICE, abroad=0.012),
@@ -79,7 +79,7 @@ KINDS: dict[Life, _Kind] = {
     Life.CALL_CENTRE: _Kind(
         share=0.00003, rate=4300.0, spread=0.25, segment=TRUNK, channels=(30, 100), rhythm=calendar.OFFICE, abroad=0.004
     ),
-    Life.CALL_SHOP: _Kind(share=0.00005, rate=90.0, spread=0.4, segment=BUSINESS, channels=(6, 10), rhythm=calendar.SHOP, abroad=0.93),
+    Life.CALL_SHOP: _Kind(share=0.00003, rate=90.0, spread=0.4, segment=BUSINESS, channels=(6, 10), rhythm=calendar.SHOP, abroad=0.93),
     Life.RELIEF: _Kind(share=0.00006, rate=18.0, spread=0.5, segment=BUSINESS, channels=(4, 10), rhythm=calendar.OFFICE, abroad=0.35),
 }
 RARE = (Life.CALL_CENTRE, Life.CALL_SHOP, Life.RELIEF, Life.HOTEL, Life.ALARM_LINE, Life.PRACTICE, Life.EXPORTER, Life.EXCHANGE)
@@ -139,6 +139,7 @@ class Population:
         return Population(*(getattr(self, field.name)[first:last] for field in fields(self)))
 
 
+_HABITS = np.array([DEAR_HABITS.get(name, 1.0) for name in COUNTRY_NAMES], np.float32)
 AWAY_COUNTRIES = tuple(sources.LINES_ABROAD)
 
 
@@ -161,6 +162,9 @@ def people(count: int, *, seed: int, days: int, first_ms: int) -> Population:
     agent, following, swap_ms, swapped = _telephones(segment, chance, days, first_ms)
     pool, period, phase = _lines(segment, chance)
     home = _homes(chance("home"))
+    # Where a minute is dear, families call less often and hang up sooner.
+    habit = np.where(life == Life.EXPATRIATE, _HABITS[home], np.float32(1))
+    abroad = abroad * habit
     away_from, away_days, away_country = _journeys(life, home, chance, days)
     return Population(
         place=place,
@@ -171,9 +175,11 @@ def people(count: int, *, seed: int, days: int, first_ms: int) -> Population:
         rate=np.minimum(rate, 6_000).astype(np.float32),
         rhythm=np.array([kind.rhythm for kind in kinds], np.int8)[life],
         abroad=np.minimum(abroad, 0.97),
-        talk=(np.array([kind.talk for kind in kinds], np.float32)[life] * np.exp(0.3 * _normal(chance("talk"), chance("talk2")))).astype(
-            np.float32
-        ),
+        talk=(
+            np.array([kind.talk for kind in kinds], np.float32)[life]
+            * np.sqrt(habit)
+            * np.exp(0.3 * _normal(chance("talk"), chance("talk2")))
+        ).astype(np.float32),
         home=home,
         user_agent=agent,
         next_agent=following,

@@ -36,7 +36,7 @@ class Simulation:
         rows = ordinary.calls_of_day(self.who, day, seed=self.seed)
         hostile = self.attack.calls
         first, last = np.searchsorted(hostile.started_ms, [day.start_ms, day.end_ms])
-        return Calls.joined([rows, hostile.take(slice(first, last))]).sorted() if last > first else rows
+        return Calls.merged([rows, hostile.take(slice(first, last))]) if last > first else rows
 
     def registrations(self, day: Day) -> Registrations:
         """All registrations of a day, by time."""

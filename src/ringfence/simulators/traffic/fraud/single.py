@@ -116,7 +116,7 @@ def pbx_weekend(case: Case) -> None:
     channels = int(case.world.who.channels[victim])
     style = case.choose({"town hall": 0.25, "four numbers": 0.25, "whole weekend": 0.3, "quiet": 0.2})
     lines, hours, ranges, each, minutes = {
-        "town hall": (max(channels, 20), 10.0, 20, 10, 11.8),
+        "town hall": (98 if channels >= 16 else max(channels, 10), 10.0, 20, 10, 11.8),
         "four numbers": (4, case.between(30, 55), 1, 4, 25.0),
         "whole weekend": (max(2, int(channels * 0.6)), case.between(20, 55), 6, 8, 8.0),
         "quiet": (2, case.between(3, 12), 2, 3, 6.0),
