@@ -48,7 +48,7 @@ BITS: Final = 8  # four words: callers of the hour, one bit each; of an inbound 
 TAIL: Final = 8  # oldest entry that is counted
 SEEN: Final = 9
 LOST: Final = 10
-LIMITS: Final = 12  # warn and act in force, half a word each
+LIMITS: Final = 12  # warn and act in force, and the median they come from: twenty bits each
 DAYS: Final = 13  # 32 bytes in four words: the highest hour of each day, coded; ends at word 16
 RECORD: Final = 17
 
@@ -120,6 +120,8 @@ BREADTH_FLOOR: Final = 200
 """Of how widely people call abroad: below this nothing counts as a surge, so a few stolen accounts cannot make one."""
 BREADTH_SHARE: Final = 2
 LATCH_SAID: Final = 16
+LIMIT: Final = (1 << 20) - 1
+"""The highest limit: one that no count reaches."""
 
 
 def compiled(function: F) -> F:
@@ -203,7 +205,7 @@ def _plain(code: int) -> int:
 
 @compiled
 def _median(values: Words, count: int) -> int:
-    """Of the first `count` values, which it sorts; 0 of none."""
+    """The lower one of the first `count` values, which it sorts; 0 of none."""
     for right in range(1, count):
         value = values[right]
         left = right - 1
@@ -211,7 +213,7 @@ def _median(values: Words, count: int) -> int:
             values[left + 1] = values[left]
             left -= 1
         values[left + 1] = value
-    return values[count // 2] if count else 0
+    return values[(count - 1) // 2] if count else 0
 
 
 @compiled
@@ -245,8 +247,8 @@ def _limits(table: Words, place: int, day: int, began: int, rules: Words, values
     warn = max(rules[P_WARN], median + (rules[P_SCORE] * spread + 999) // 1_000, highest + 1)
     act = max(rules[P_ACT], warn + warn // 2 if highest else warn)
     if highest >= MOST:
-        warn = act = 0x3FFFFFFF
-    table[place, LIMITS] = (act << 32) | warn
+        warn = act = LIMIT
+    table[place, LIMITS] = (median << 40) | (min(act, LIMIT) << 20) | min(warn, LIMIT)
 
 
 @compiled
@@ -260,7 +262,7 @@ def _roll(table: Words, place: int, hour: int, began: int, rules: Words, values:
             table[place, BITS + word] = 0
         counted = CALLERS[bits]
         if table[place, LATCH] & LATCH_SAID and stamp // 24 - began >= rules[P_LEARN]:
-            counted = min(counted, (table[place, LIMITS] & 0xFFFFFFFF) - 1)
+            counted = min(counted, max(table[place, LIMITS] >> 40, rules[P_WARN] - 1))
         day = stamp // 24
         code = _code(counted)
         if code > _day_code(table, place, day):
@@ -501,7 +503,7 @@ def see_ranges(
             bit = ((who[row] * -7046029254386353131) >> 40) & 255
             table[place, BITS + (bit >> 6)] |= np.int64(1) << (bit & 63)
         newest = _append(table, ring, regs, place, at, who[row], whence[row], refs[row], dear[row])
-        warn, act = table[place, LIMITS] & 0xFFFFFFFF, table[place, LIMITS] >> 32
+        warn, act = table[place, LIMITS] & LIMIT, (table[place, LIMITS] >> 20) & LIMIT
         if table[place, LIVE] < warn:
             table[place, LATCH] &= LATCH_SAID
         elif table[place, NEED] > 1 and at > now - SKEW:
