@@ -5,29 +5,29 @@ know: rows must come in the order of their event times (`in_order` makes it so f
 in log order.
 """
 
-import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal
 
-import msgspec
+import numpy as np
 
 from ringfence.detection.alerts import Output
 from ringfence.detection.lane import Lane
 from ringfence.detection.rules import RuleSet
 from ringfence.detection.views import VIEWS, View
-from ringfence.telephony.columns import MAX_ROWS, batch_of, row_ref
+from ringfence.telephony.columns import MAX_ROWS, RowBatch, joined, split_ref, take
 from ringfence.telephony.control import ControlRecord
 from ringfence.telephony.model import AccountRow, Kind
 from ringfence.telephony.network_second import NetworkTotals
 from ringfence.telephony.suspicion import Mode
-from ringfence.telephony.views import row_in_view, views_of
+from ringfence.telephony.views import batch_in_view
 
 REMEMBERED_MS: Final = 26 * 3_600_000
-"""How long the text of a C2+ row can be asked for: the longest window and what the log itself holds."""
-LIGHT_REMEMBERED_MS: Final = 15 * 60_000
-"""The same for all other rows: windows over every call are of minutes."""
+"""How long the text of a row can be asked for: the longest window and what the log itself holds."""
 TICK_MS: Final = 1_000
+PORTION_MS: Final = 10_000
+"""The network view is told this often, not every second, and only of C4+ calls, which its rules are about."""
+DEAR_CLASS: Final = 4
 LATE_TICKS: Final = 60
 """Ticks that stand for silence between two batches; a longer silence is crossed in steps of its own sixtieth."""
 
@@ -42,8 +42,9 @@ class Replay:
             view: Lane.fresh(rules, time_zone=time_zone, mode=mode, accounts=accounts if view == "account" else 0, view=view)
             for view in VIEWS
         }
-        self._texts = {view: _Texts() for view in VIEWS}
         self._totals = NetworkTotals()
+        self._next_ms = 0
+        self._texts = {view: _Texts() for view in VIEWS}
         self.control(control)
 
     @property
@@ -56,12 +57,40 @@ class Replay:
         for lane in self.lanes.values():
             lane.control(list(records))
 
-    def feed(self, rows: Sequence[AccountRow]) -> Output:
-        """Judge rows of the account view, ascending by event time; the slots of other views are derived."""
+    def feed(self, batch: RowBatch) -> Output:
+        """Judge up to `MAX_ROWS` rows of the account view, ascending by event time; the rows of other views are derived."""
         output = Output()
-        for start in range(0, len(rows), MAX_ROWS):
-            self._feed(rows[start : start + MAX_ROWS], output)
+        if not batch.length:
+            return output
+        for view, lane in self.lanes.items():
+            sequence = lane.position + 1
+            if view == "network":
+                self._count(batch, lane, output)
+                continue
+            rows = batch if view == "account" else batch_in_view(view, batch)
+            if rows.length:
+                self._texts[view].remember(sequence, rows)
+                output.add(lane.settle(lane.rows(rows, sequence), sequence, self._texts[view], closing=False))
+            output.alerts.extend(lane.book.tick(lane.now_ms))
         return output
+
+    def _count(self, batch: RowBatch, lane: Lane, output: Output) -> None:
+        numeric = batch.numeric
+        dear = (numeric["destination_class"] >= DEAR_CLASS) & (numeric["kind"] <= Kind.END)
+        for place in np.flatnonzero(dear).tolist():
+            row = batch.row(place)
+            self._pass(row.at_ms, lane, output)
+            self._totals.take(row)
+        self._pass(int(numeric["at_ms"][-1]), lane, output)
+
+    def _pass(self, at_ms: int, lane: Lane, output: Output) -> None:
+        """Close the portions of time that end up to `at_ms`."""
+        if not self._next_ms:
+            self._next_ms = at_ms // PORTION_MS * PORTION_MS + PORTION_MS
+        while self._next_ms <= at_ms:
+            for second in self._totals.seconds(self._next_ms):
+                output.add(lane.settle(lane.second(second, lane.position + 1), lane.position + 1, self._texts["network"], closing=False))
+            self._next_ms += PORTION_MS
 
     def finish(self, at_ms: int) -> Output:
         """Let time pass up to `at_ms`, so that what is silent ends."""
@@ -73,87 +102,77 @@ class Replay:
                 output.add(lane.settle(lane.tick(now_ms), lane.position + 1, self._texts[view], closing=True))
         return output
 
-    def _feed(self, rows: Sequence[AccountRow], output: Output) -> None:
-        of_view: dict[str, list[AccountRow]] = {view: [] for view in VIEWS}
-        for row in rows:
-            self._totals.take(row)
-            for view, key in views_of(row):
-                of_view[view].append(row if view == "account" else row_in_view(row, key))
-        for view, lane in self.lanes.items():
-            chosen = of_view[view]
-            sequence = lane.position + 1
-            if view == "network":
-                for second in self._totals.seconds(rows[-1].at_ms) if rows else ():
-                    output.add(lane.settle(lane.second(second, sequence), sequence, self._texts[view], closing=False))
-            elif chosen:
-                self._texts[view].remember(sequence, chosen)
-                output.add(lane.settle(lane.rows(batch_of(chosen), sequence), sequence, self._texts[view], closing=False))
-            output.alerts.extend(lane.book.tick(lane.now_ms))
-
 
 class _Texts:
     """Rows by reference, for as long as somebody may ask what they said."""
 
     def __init__(self) -> None:
-        self._rows: dict[int, AccountRow] = {}
-        self._heavy: deque[tuple[int, int]] = deque()
-        self._light: deque[tuple[int, int]] = deque()
+        self._batches: dict[int, RowBatch] = {}
+        self._order: deque[tuple[int, int]] = deque()
 
-    def remember(self, sequence: int, rows: Sequence[AccountRow]) -> None:
-        for place, row in enumerate(rows):
-            ref = row_ref(sequence, place)
-            self._rows[ref] = row
-            (self._heavy if row.destination_class >= 2 else self._light).append((row.at_ms, ref))
-        now_ms = rows[-1].at_ms
-        for queue, kept_ms in ((self._heavy, REMEMBERED_MS), (self._light, LIGHT_REMEMBERED_MS)):
-            while queue and queue[0][0] < now_ms - kept_ms:
-                del self._rows[queue.popleft()[1]]
+    def remember(self, sequence: int, batch: RowBatch) -> None:
+        self._batches[sequence] = batch
+        now_ms = int(batch.numeric["at_ms"][-1])
+        self._order.append((now_ms, sequence))
+        while self._order[0][0] < now_ms - REMEMBERED_MS:
+            del self._batches[self._order.popleft()[1]]
 
     def resolve(self, ref: int) -> AccountRow | None:
-        return self._rows.get(ref)
+        sequence, place = split_ref(ref)
+        batch = self._batches.get(sequence)
+        return None if batch is None else batch.row(place)
 
 
-def in_order(whole: Iterable[AccountRow], others: Iterable[AccountRow] = ()) -> Iterator[AccountRow]:
-    """Whole calls (kind CALL, ascending by start) as the wire would have shown them, among other rows (ascending by event time).
+def in_order(pieces: Iterable[RowBatch]) -> Iterator[RowBatch]:
+    """Whole calls and other rows, in pieces that follow each other in time, as batches in the order in which the wire showed them.
 
-    Each call becomes an ATTEMPT at its start, an ANSWER if there was one, and an END; an INBOUND row stands where its call ended.
+    Each call (kind CALL) becomes an ATTEMPT at its start, an ANSWER if there was one, and an END; an INBOUND row stands where its call
+    ended. Rows of one piece may have any order, but none may begin before the end of the piece before it by more than what it waits for.
     """
-    calls = _Started(whole)
-    yield from heapq.merge(calls, others, key=lambda row: row.at_ms)
+    waiting: RowBatch | None = None
+    for piece in pieces:
+        if not piece.length:
+            continue
+        first_ms = int(piece.numeric["at_ms"].min())
+        shown = _shown(piece)
+        if waiting is not None:
+            over = int(np.searchsorted(waiting.numeric["at_ms"], first_ms, "right"))
+            yield from _cut(take(waiting, np.arange(over)))
+            rest = take(waiting, np.arange(over, waiting.length))
+            shown = _sorted(joined([rest, shown]))
+        waiting = shown
+    if waiting is not None:
+        yield from _cut(waiting)
 
 
-class _Started:
-    """Rows of whole calls in the order of time."""
-
-    def __init__(self, whole: Iterable[AccountRow]) -> None:
-        self._whole = whole
-
-    def __iter__(self) -> Iterator[AccountRow]:
-        waiting: list[tuple[int, int, AccountRow]] = []
-        number = 0
-        for call in self._whole:
-            while waiting and waiting[0][0] <= call.started_ms:
-                yield heapq.heappop(waiting)[2]
-            if call.kind == Kind.INBOUND:
-                number += 1
-                end_ms = max(call.ended_ms, call.started_ms)
-                heapq.heappush(waiting, (end_ms, number, msgspec.structs.replace(call, at_ms=end_ms)))
-                continue
-            started, *later = parts_of(call)
-            yield started
-            for row in later:
-                number += 1
-                heapq.heappush(waiting, (row.at_ms, number, row))
-        while waiting:
-            yield heapq.heappop(waiting)[2]
+def _shown(piece: RowBatch) -> RowBatch:
+    """Rows of whole calls by their moments, and all other rows, by event time."""
+    kind, at = piece.numeric["kind"], piece.numeric["at_ms"]
+    started, answered, ended = (piece.numeric[name] for name in ("started_ms", "answered_ms", "ended_ms"))
+    calls = np.flatnonzero(kind == Kind.CALL)
+    talked = calls[answered[calls] > 0]
+    others = np.flatnonzero(kind != Kind.CALL)
+    inbound = kind[others] == Kind.INBOUND
+    over = np.maximum(ended, np.maximum(started, answered))
+    places = np.concatenate((calls, talked, calls, others))
+    moments = (started[calls], answered[talked], over[calls], np.where(inbound, over[others], at[others]))
+    kinds = [np.full(len(part), value, "u1") for part, value in ((calls, Kind.ATTEMPT), (talked, Kind.ANSWER), (calls, Kind.END))]
+    rows = take(piece, places)
+    numeric = dict(rows.numeric)
+    numeric["kind"] = np.concatenate((*kinds, kind[others]))
+    numeric["at_ms"] = numeric["received_ms"] = np.concatenate(moments)
+    attempts, answers = len(calls), len(talked)
+    numeric["answered_ms"][:attempts] = 0
+    numeric["ended_ms"][: attempts + answers] = 0
+    numeric["ended_ms"][attempts + answers : 2 * attempts + answers] = over[calls]
+    return _sorted(RowBatch(rows.length, numeric, rows.text))
 
 
-def parts_of(call: AccountRow) -> list[AccountRow]:
-    """The rows that the wire would have shown of a whole call: ATTEMPT, ANSWER if there was one, END."""
-    replace = msgspec.structs.replace
-    end_ms = max(call.ended_ms, call.answered_ms, call.started_ms)
-    rows = [replace(call, kind=int(Kind.ATTEMPT), at_ms=call.started_ms, received_ms=call.started_ms, answered_ms=0, ended_ms=0)]
-    if call.answered_ms:
-        rows.append(replace(call, kind=int(Kind.ANSWER), at_ms=call.answered_ms, received_ms=call.answered_ms, ended_ms=0))
-    rows.append(replace(call, kind=int(Kind.END), at_ms=end_ms, received_ms=end_ms, ended_ms=end_ms))
-    return rows
+def _sorted(rows: RowBatch) -> RowBatch:
+    # Rows of one moment and one call: the attempt before the answer before the end, which is how they stand.
+    return take(rows, np.argsort(rows.numeric["at_ms"], kind="stable"))
+
+
+def _cut(rows: RowBatch) -> Iterator[RowBatch]:
+    for start in range(0, rows.length, MAX_ROWS):
+        yield take(rows, np.arange(start, min(start + MAX_ROWS, rows.length)))

@@ -4,8 +4,10 @@
 kernel reads by address; text columns are only touched when a person needs to read something, so they may be lazy.
 """
 
+import bisect
+import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +100,68 @@ def batch_of(rows: Sequence[AccountRow]) -> RowBatch:
     numeric = {name: np.array([getattr(row, name) for row in rows], dtype=dtype) for name, dtype in NUMERIC}
     text = {name: [getattr(row, name) for row in rows] for name in TEXT}
     return RowBatch(len(rows), numeric, text)
+
+
+class Taken(Sequence[str]):
+    """Texts of other texts by place, read when asked for."""
+
+    __slots__ = ("places", "texts")
+
+    def __init__(self, texts: Sequence[str], places: NDArray[Any]) -> None:
+        # One step from a text to its source, however often rows are taken of rows.
+        self.texts: Sequence[str] = texts.texts if isinstance(texts, Taken) else texts
+        self.places: NDArray[Any] = texts.places[places] if isinstance(texts, Taken) else places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[str]: ...
+    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
+        if isinstance(place, slice):
+            return Taken(self.texts, self.places[place])
+        return self.texts[int(self.places[place])]
+
+
+class Joined(Sequence[str]):
+    """Texts one after the other."""
+
+    __slots__ = ("_ends", "_parts", "_starts")
+
+    def __init__(self, parts: Sequence[Sequence[str]]) -> None:
+        self._parts = parts
+        self._ends = list(itertools.accumulate(len(part) for part in parts))
+        self._starts = [0, *self._ends]
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[str]: ...
+    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        part = bisect.bisect_right(self._ends, place)
+        return self._parts[part][place - self._starts[part]]
+
+
+def take(batch: RowBatch, places: NDArray[Any]) -> RowBatch:
+    """Rows of a batch by place, in that order; texts are not read. May be longer than `MAX_ROWS`."""
+    numeric = {name: np.ascontiguousarray(batch.numeric[name][places]) for name, _ in NUMERIC}
+    return RowBatch(len(places), numeric, {name: Taken(batch.text[name], places) for name in TEXT})
+
+
+def joined(batches: Sequence[RowBatch]) -> RowBatch:
+    """Rows of several batches, one after the other; texts are not read. May be longer than `MAX_ROWS`."""
+    numeric = {name: np.concatenate([batch.numeric[name] for batch in batches]) for name, _ in NUMERIC}
+    text = {name: Joined([batch.text[name] for batch in batches]) for name in TEXT}
+    return RowBatch(sum(batch.length for batch in batches), numeric, text)
 
 
 def row_ref(sequence: int, place: int) -> int:

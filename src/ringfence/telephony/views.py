@@ -6,14 +6,14 @@ know: a row's own `slot` is that of the account view; in another view it is `slo
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from ringfence.base.ids import slot_of
-from ringfence.telephony.columns import NUMERIC, TEXT, RowBatch
+from ringfence.telephony.columns import RowBatch, take
 from ringfence.telephony.model import AccountRow, DestinationClass, Kind, NetworkKind
 
 ACCOUNT = "account"
@@ -84,7 +84,5 @@ def rows_in(view: str, batch: RowBatch) -> ViewRows:
 def batch_in_view(view: str, batch: RowBatch) -> RowBatch:
     """The rows of an account view's batch that another view holds, in order, with the slots of that view."""
     places, keys = rows_in(view, batch)
-    numeric: dict[str, NDArray[Any]] = {name: batch.numeric[name][places] for name, _ in NUMERIC}
-    numeric["slot"] = (keys & 1023).astype("u2")
-    text = {name: [batch.text[name][place] for place in places.tolist()] for name in TEXT}
-    return RowBatch(len(places), numeric, text)
+    rows = take(batch, places)
+    return RowBatch(rows.length, {**rows.numeric, "slot": (keys & 1023).astype("u2")}, rows.text)
