@@ -160,6 +160,7 @@ ABUSED: dict[str, tuple[str, ...]] = {
     "baltic": ("3715xxxxxxx", "3718xxxxxxx", "37081xxxxxx", "37270xxxxxxxx", "3728xxxxxxx"),
     "personal": ("447024xxxxxx", "447031xxxxxx", "447077xxxxxx"),
     "satellite": ("87078xxxxxxx", "88162xxxxxxx", "8821342xxxxx", "8821667xxxxx", "883510xxxxxxxx", "882120xxxxx"),
+    "maritime": ("87078xxxxxxx", "88162xxxxxxx"),
     "premium": ("9791xxxxxxxx", "38790xxxxxx", "370900xxxxx", "4239002xxx", "37877xxxxxx", "359900xxxxx", "40900xxxxxx"),
     "cuba": ("535xxxxxxx", "5342xxxxxx"),
     "unallocated": ("2329xxxxxxx", "25299xxxxxxx", "6821xxxx", "21310xxxxxx", "22099xxxxx", "96015xxxxx", "53700xxxxx"),

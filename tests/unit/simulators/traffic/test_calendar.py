@@ -1,4 +1,5 @@
 from datetime import UTC, date, datetime
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def test_other_days_are_none() -> None:
 def test_days_meet_at_local_midnight() -> None:
     days = days_from(date(2026, 3, 27), 5)
     assert days[0].start_ms == datetime(2026, 3, 26, 23, tzinfo=UTC).timestamp() * 1000
-    assert all(one.end_ms == other.start_ms for one, other in zip(days, days[1:], strict=False))
+    assert all(one.end_ms == other.start_ms for one, other in pairwise(days))
     assert [day.kind for day in days] == [0, 1, 2, 0, 0]
 
 

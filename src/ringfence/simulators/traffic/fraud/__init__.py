@@ -1,6 +1,6 @@
 """Every shape of toll fraud that is known from published cases, as scenarios with a name; what they did is the truth of a simulation.
 
-`planned` writes all cases before the first day. The one thing to know: a scenario has a cell of accounts and generators of its own, so
+`planned` writes all cases before the first day. The one thing to know: a scenario has accounts and generators of its own, so
 whether it runs, and how often, changes neither ordinary traffic nor any other scenario.
 """
 
@@ -18,7 +18,7 @@ from ringfence.simulators.traffic.fraud.case import Case, World, no_calls, no_re
 from ringfence.simulators.traffic.population import Population
 
 CELLS = 32
-"""Accounts fall into as many cells; a scenario has one of them."""
+"""Accounts fall into as many cells; a scenario has one of them, or more if each case takes many accounts."""
 MAX_CASES = 10_000
 LEAST_ACCOUNTS = 400
 """With fewer accounts some cell may be empty."""
@@ -26,9 +26,9 @@ LEAST_ACCOUNTS = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A shape of fraud: its cell (never changed once published), cases in a million account-days, and how a case is written."""
+    """A shape of fraud: its cells (never changed once published), cases in a million account-days, and how a case is written."""
 
-    cell: int
+    cells: tuple[int, ...]
     frequency: float
     write: Callable[[Case], None]
 
@@ -39,23 +39,23 @@ class Scenario:
 
 
 SCENARIOS: dict[str, Scenario] = {
-    "stolen-abroad": Scenario(cell=0, frequency=4, write=single.stolen_abroad),
-    "home-vpn": Scenario(cell=1, frequency=3, write=single.home_vpn),
-    "own-device": Scenario(cell=2, frequency=4, write=single.own_device),
-    "slow-drip": Scenario(cell=3, frequency=4, write=single.slow_drip),
-    "premium": Scenario(cell=4, frequency=3, write=single.premium),
-    "forwarding": Scenario(cell=5, frequency=3, write=single.forwarding),
-    "pbx-weekend": Scenario(cell=6, frequency=3, write=single.pbx_weekend),
-    "brute-force": Scenario(cell=7, frequency=3, write=single.brute_force),
-    "range-attack": Scenario(cell=8, frequency=0.35, write=many.range_attack),
-    "short-calls": Scenario(cell=9, frequency=2, write=single.short_calls),
-    "wangiri": Scenario(cell=10, frequency=0.7, write=many.wangiri),
-    "foreign-source": Scenario(cell=11, frequency=0.7, write=many.foreign_source),
-    "consumer-day": Scenario(cell=12, frequency=2, write=single.consumer_day),
-    "careful": Scenario(cell=13, frequency=3, write=single.careful),
-    "mimic": Scenario(cell=14, frequency=3, write=single.mimic),
-    "spread": Scenario(cell=15, frequency=0.35, write=single.spread),
-    "flood": Scenario(cell=16, frequency=0.7, write=single.flood),
+    "stolen-abroad": Scenario(cells=(0,), frequency=4, write=single.stolen_abroad),
+    "home-vpn": Scenario(cells=(1,), frequency=3, write=single.home_vpn),
+    "own-device": Scenario(cells=(2,), frequency=4, write=single.own_device),
+    "slow-drip": Scenario(cells=(3,), frequency=4, write=single.slow_drip),
+    "premium": Scenario(cells=(4,), frequency=3, write=single.premium),
+    "forwarding": Scenario(cells=(5,), frequency=3, write=single.forwarding),
+    "pbx-weekend": Scenario(cells=(6,), frequency=3, write=single.pbx_weekend),
+    "brute-force": Scenario(cells=(7,), frequency=3, write=single.brute_force),
+    "range-attack": Scenario(cells=(8, 20, 21, 22, 23, 24), frequency=0.35, write=many.range_attack),
+    "short-calls": Scenario(cells=(9,), frequency=2, write=single.short_calls),
+    "wangiri": Scenario(cells=(10,), frequency=0.7, write=many.wangiri),
+    "foreign-source": Scenario(cells=(11, 25, 26, 27, 28, 29), frequency=0.7, write=many.foreign_source),
+    "consumer-day": Scenario(cells=(12,), frequency=2, write=single.consumer_day),
+    "careful": Scenario(cells=(13,), frequency=3, write=single.careful),
+    "mimic": Scenario(cells=(14,), frequency=3, write=single.mimic),
+    "spread": Scenario(cells=(15,), frequency=0.35, write=single.spread),
+    "flood": Scenario(cells=(16,), frequency=0.7, write=single.flood),
 }
 
 
@@ -108,7 +108,7 @@ def planned(cases: Mapping[str, int], who: Population, days: Sequence[Day], *, s
     cell_of = (mix(who.place, seed, salt("cell")) % np.uint64(CELLS)).astype(np.int64)
     for name in sorted(cases):
         scenario = SCENARIOS[name]
-        free = np.flatnonzero((cell_of == scenario.cell) & (who.since_day < 0))
+        free = np.flatnonzero(np.isin(cell_of, scenario.cells) & (who.since_day < 0))
         free = free[np.argsort(mix(who.place[free], seed, salt("victims")), kind="stable")]
         for serial in range(cases[name]):
             if not len(free):
@@ -118,7 +118,7 @@ def planned(cases: Mapping[str, int], who: Population, days: Sequence[Day], *, s
             case = Case(
                 case_id=f"{name}-{serial + 1:04d}",
                 scenario=name,
-                cell=scenario.cell,
+                cell=scenario.cells[0],
                 serial=serial,
                 world=world,
                 rng=generator(seed, f"fraud {name}", serial),

@@ -149,7 +149,7 @@ def spread(case: Case) -> None:
 def consumer_day(case: Case) -> None:
     """A household's account for a day on satellite numbers: EUR 7 a minute, more than EUR 10,000 in 24 hours."""
     victim = case.victim(*_PRIVATE)
-    targets = case.targets("satellite", int(case.rng.integers(1, 4)), int(case.rng.integers(2, 6)))
+    targets = case.targets("maritime", int(case.rng.integers(1, 4)), int(case.rng.integers(2, 6)))
     start = case.night(weekend=0.7, latest_share=0.8)
     when = case.lanes(start, start + int(case.between(19, 24) * HOUR_MS), 2, minutes=case.between(8, 25), answered=0.92)
     _make(case, victim, case.rng.choice(targets, when.count), when, case.choose({"own": 0.3, "hosting": 0.5, "botnet": 0.2}), "softphone")
