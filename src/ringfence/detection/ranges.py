@@ -249,7 +249,7 @@ class RangeEngine:
     def _ring_in(self, batch: RowBatch, sequence: int, places: NDArray[np.intp], clocks: Words) -> Iterator[tuple[int, list[int]]]:
         numeric = batch.numeric
         tail = numeric["number_tail"][places].astype(np.int64)
-        number = (numeric["range_key"][places] ^ (tail + 1) * np.int64(0x1E3779B97F4A7C15)) | np.int64(1)
+        number = numeric["range_key"][places] ^ (tail + 1) * np.int64(0x1E3779B97F4A7C15)
         short = (numeric["answered_ms"][places] == 0) & (numeric["ring_seconds"][places] <= self.rules.value("N02", "ring_seconds"))
         columns = (
             clocks[places],

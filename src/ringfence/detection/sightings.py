@@ -142,6 +142,11 @@ class Said:
         self._said[key] = (level, at_ms)
         return True
 
+    def stale(self, key: str, at_ms: int, window_ms: int) -> bool:
+        """Whether something was said so long ago that it may be said again."""
+        before = self._said.get(key)
+        return before is not None and at_ms >= before[1] + window_ms
+
     def state(self) -> list[Any]:
         """Plain values, in order."""
         return [[key, level, at_ms] for key, (level, at_ms) in self._said.items()]

@@ -149,7 +149,7 @@ class SourceEngine:
         if len(places):
             pairs = numeric["source_key"][places] * np.int64(0x1E3779B97F4A7C15) ^ numeric["account_key"][places]
             first: Words = np.zeros(len(places), np.int64)
-            self._forgotten_pairs += acquaint(self._pairs, pairs | np.int64(1), numeric["at_ms"][places], first)
+            self._forgotten_pairs += acquaint(self._pairs, np.where(pairs == 0, np.int64(1), pairs), numeric["at_ms"][places], first)
             news[places] = first
         return news
 
@@ -223,11 +223,11 @@ class SourceEngine:
         """Many accounts with a try or two each, from one neighbourhood."""
         seen = self._tables["sprayed"].add(row.near_key, row.sighting(f"{row.user}\n{row.block}"), self._now)
         limit = self.rules.value("E04", "accounts") if self.rules.has("E04") else 0
-        if not limit or not seen or len(seen) < limit:
+        if not limit or not seen or len(seen) < limit or self._insists(row, seen):
             return []
         late = row.at_ms != self._now
         wait = self._wait.get(row.near_key, 0)
-        if wait > 1 and not late:  # A row is of one account, so as many rows as accounts are missing cannot reach the limit.
+        if wait > 1 and not late and not self._said.stale(f"E04 {row.near_key}", self._now, HOUR):  # A row is of one account.
             self._wait[row.near_key] = wait - 1
             return []
         findings = []
@@ -238,16 +238,24 @@ class SourceEngine:
                 user = sighting.who.partition("\n")[0]
                 tries[user] = tries.get(user, 0) + 1
             few = [user for user, count in tries.items() if count <= self.rules.value("E04", "tries")]
-            if moment == self._now:
-                self._hold(row.near_key, limit - len(tries))
             level = level_of(len(few), limit, limit)
+            if moment == self._now:
+                self._hold(row.near_key, (limit << max(level - 1, 0)) - len(tries))
             if self._said.again(f"E04 {row.near_key}", level, moment, HOUR):
                 addresses = sorted({sighting.who.partition("\n")[2] for sighting in window})[:MAX_EVIDENCE]
-                what = (
-                    f"{len(few)} accounts were each tried with one or two wrong passwords from {row.near} within 60 minutes. Limit {limit}."
-                )
+                what = f"Wrong passwords for {len(few)} accounts, one or two each, came from {row.near} within 60 minutes. Limit {limit}."
                 findings.append(self._against(row, "E04", level, moment, len(few), limit, "accounts", what, window, addresses))
         return findings
+
+    def _insists(self, row: "_Row", seen: Sequence[Sighting]) -> bool:
+        """Whether the row's user was tried more often than a spray does: then it is no part of one."""
+        allowed = self.rules.value("E04", "tries")
+        for sighting in reversed(within(seen, self._now, HOUR)):
+            if sighting.who.startswith(row.user) and sighting.who.partition("\n")[0] == row.user:
+                allowed -= 1
+                if allowed < 0:
+                    return True
+        return False
 
     def _hold(self, key: str, rows: int) -> None:
         self._wait[key] = rows

@@ -102,7 +102,7 @@ def told(findings: Sequence[Finding]) -> list[tuple[Any, ...]]:
 
 
 def some_calls() -> st.SearchStrategy[list[AccountRow]]:
-    step = st.sampled_from([0, 1, 900, 20 * SECOND, 4 * MINUTE, 11 * MINUTE, 50 * MINUTE, 61 * MINUTE, 9 * HOUR, DAY])
+    step = st.sampled_from([0, 1, 900, 20 * SECOND, 4 * MINUTE, 11 * MINUTE, 30 * MINUTE, 50 * MINUTE, HOUR, 61 * MINUTE, 9 * HOUR, DAY])
     late = st.sampled_from([0, 0, 0, 1, 1_999, 2_000, 2_001, 40 * SECOND, 5 * MINUTE - 1, 5 * MINUTE])
     one = st.tuples(step, late, st.integers(1, 7), st.integers(1, 2), st.booleans())
 
