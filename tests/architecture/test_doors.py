@@ -12,6 +12,10 @@ OPEN_ROOMS = {"base", "runtime", "protocols", "telephony", "archive", "simulator
 MORE_DOORS: dict[str, str] = {
     "enforcement.commands": "what api and console send to policy",
     "enforcement.kamailio": "what the first start writes for each edge",
+    "detection.composed": "the language of composed rules, from which previews, forms and pages are made",
+    "detection.composed_text": "the format of composed rules",
+    "detection.composed_match": "which rows a composed rule counts, for previews over the archive",
+    "detection.composed_engine": "the live engine, which a preview lets judge the archive's rows",
     "subscribers.sheets": "the format of account lists and networks, which a backtest reads offline, where the service needs a database",
 }
 

@@ -14,6 +14,7 @@ import duckdb
 import msgspec
 
 from ringfence.archive import layout
+from ringfence.archive.database import open_database
 from ringfence.archive.layout import CALLS, REGISTRATIONS
 from ringfence.base.errors import OperatorError, UnavailableError
 from ringfence.telephony.model import DestinationClass, Kind
@@ -27,6 +28,8 @@ FILES_TRIES = 3
 """How often a question is asked anew because files were merged meanwhile."""
 
 _ATTEMPTS = (int(Kind.ATTEMPT), int(Kind.CALL))
+_NOT_OUTGOING = (0, int(Kind.INBOUND))
+"""An inbound call costs its account nothing, and its number fields are those of the caller."""
 
 
 class ArchivedCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,19 +98,7 @@ class CallArchive:
     def __init__(self, folder: Path, *, memory_bytes: int = 512 * 1024 * 1024, seconds: float = 20.0, threads: int = 2) -> None:
         self._folder = folder.resolve()
         self._seconds = seconds
-        settings: dict[str, Any] = {
-            "memory_limit": f"{memory_bytes}B",
-            "threads": threads,
-            "temp_directory": "",
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }
-        self._database = duckdb.connect(":memory:", config=settings)
-        # The order matters: folders can only be allowed while access is still on, and the lock comes last.
-        quoted = str(self._folder).replace("'", "''")
-        self._database.execute(f"SET allowed_directories = ['{quoted}']")
-        self._database.execute("SET enable_external_access = false")
-        self._database.execute("SET lock_configuration = true")
+        self._database = open_database(self._folder, memory_bytes=memory_bytes, threads=threads)
 
     def close(self) -> None:
         """Let go of memory and files."""
@@ -228,7 +219,7 @@ class CallArchive:
 
 
 def _call_condition(account: str | None, number: str | None, call_ids: Sequence[str] | None) -> tuple[str, dict[str, Any]]:
-    conditions, values = ["kind <> 0"], dict[str, Any]()
+    conditions, values = [f"kind NOT IN {_NOT_OUTGOING}"], dict[str, Any]()
     if account is not None:
         conditions.append("account = $account")
         values["account"] = account

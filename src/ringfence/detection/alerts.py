@@ -101,6 +101,8 @@ class Key(NamedTuple):
     subject_kind: SubjectKind
     subject: str
     account_key: int
+    keyed: bool
+    """What agents without a key report is an episode of its own: a forger must not hide a proven one behind it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -342,16 +344,16 @@ class AlertBook:
 
 
 def _key_of(crossing: Crossing) -> Key:
-    return Key(crossing.detector.name, "account", "", crossing.account_key)
+    return Key(crossing.detector.name, "account", "", crossing.account_key, not crossing.unkeyed)
 
 
 def _subject_of(finding: Finding) -> Key:
-    return Key(finding.rule, finding.subject_kind, finding.subject, finding.account_key)
+    return Key(finding.rule, finding.subject_kind, finding.subject, finding.account_key, finding.keyed)
 
 
 def _key_of_episode(episode: Episode) -> Key:
     of_kernel = episode.rule in Detector.__members__
-    return Key(episode.rule, episode.subject_kind, "" if of_kernel else episode.subject, episode.account_key)
+    return Key(episode.rule, episode.subject_kind, "" if of_kernel else episode.subject, episode.account_key, episode.keyed)
 
 
 def _told(crossing: Crossing, key: Key, rules: RuleSet, occasion: str, resolver: Resolver) -> _Told:

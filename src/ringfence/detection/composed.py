@@ -8,6 +8,7 @@ whole language; reader, engine, archive query, console form and page of the docs
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from string import ascii_lowercase, ascii_uppercase
 from typing import Final, Literal
 
 from ringfence.telephony.model import Direction, Flag, Kind, NetworkKind
@@ -107,6 +108,7 @@ class Field:
 _FLAGS: Final = {flag.name.lower(): int(flag) for flag in Flag if flag.name is not None}
 _NETWORKS: Final = {kind.name.lower(): int(kind) for kind in NetworkKind}
 _DIRECTIONS: Final = {"out": int(Direction.OUT), "forwarded": int(Direction.FORWARDED)}
+_LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 WEEKDAYS: Final[tuple[str, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _ALL_FIELDS: Final = (
@@ -235,3 +237,8 @@ class ComposedRule:
     def counted(self) -> tuple[object, ...]:
         """What two versions must have in common for the later one to go on with what the earlier one counted."""
         return self.event, self.where, self.quantity, self.of, self.per, self.window_ms
+
+
+def folded(field: str, text: str) -> str:
+    """A text as it is compared: a User-Agent without the case of its ASCII letters, others as they are."""
+    return text.translate(_LOWER) if field == "user_agent" else text

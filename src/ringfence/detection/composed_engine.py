@@ -76,6 +76,7 @@ class Rise(NamedTuple):
 
     place: int
     """Of the row among those that were counted together."""
+    ref: int
     at_ms: int
     key: int
     level: int
@@ -84,6 +85,11 @@ class Rise(NamedTuple):
     """In the window."""
     refs: tuple[int, ...]
     """Of the newest rows of the window."""
+
+    @property
+    def critical(self) -> bool:
+        """Whether act was reached."""
+        return self.level >= ACT
 
 
 class _Running:
@@ -165,7 +171,7 @@ class ComposedEngine:
             level = level_of(value, limits.warn, limits.act)
             if level > held.level:
                 held.level = level
-                found.append(Rise(place, at_ms, key, level, value, high - low, tuple(held.ref[low:high][-MAX_EVIDENCE:])))
+                found.append(Rise(place, ref, at_ms, key, level, value, high - low, tuple(held.ref[low:high][-MAX_EVIDENCE:])))
             self._evicted += rows.bound(held)
         self._make_room()
         return found

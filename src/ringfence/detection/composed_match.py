@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from ringfence.detection.composed import FIELDS, KINDS, NUMBERED, WEEKDAYS, ComposedRule, Event, FieldType, Predicate
-from ringfence.detection.composed_sense import HOURS, folded, hours_of
+from ringfence.detection.composed import FIELDS, KINDS, NUMBERED, WEEKDAYS, ComposedRule, Event, FieldType, Predicate, folded
+from ringfence.detection.composed_sense import HOURS, hours_of
 from ringfence.detection.composed_windows import LATE_MS
 from ringfence.detection.layout import MINUTE
 from ringfence.telephony.columns import RowBatch
@@ -74,6 +74,22 @@ class Matcher:
         """Text columns that are read to decide and to count."""
         keys = {KEY_TEXTS[key] for key in (self.rule.per, self.rule.of) if key in KEY_TEXTS}
         return frozenset(keys | {column for column, _ in self._texts})
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Number columns that are read to decide and to count."""
+        rule = self.rule
+        asked = [FIELDS[predicate.field] for predicate in rule.where]
+        found = {field.column for field in asked if field.column and field.type not in (FieldType.TEXT, FieldType.ADDRESS)}
+        for key in (rule.per, rule.of):
+            found |= {"range_key", "number_tail"} if key == "callee" else {_KEY_COLUMNS[key]} if key in _KEY_COLUMNS else set()
+        if rule.event is Event.ANSWER or rule.quantity in ("cost", "minutes") or any(field.name == "duration" for field in asked):
+            found |= {"answered_ms", "ended_ms"}
+        if rule.quantity == "cost":
+            found |= {"rate", "connect_micro"}
+        if rule.event in _TIMES:
+            found.add(_TIMES[rule.event])
+        return frozenset(found | {"kind", "at_ms", "received_ms", "flags", "call_key", "destination_class"})
 
     def match(self, batch: RowBatch) -> Matches:
         """The rows of a batch that count, in their order."""

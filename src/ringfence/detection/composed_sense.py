@@ -6,14 +6,12 @@ lets through may still never happen. Pure.
 
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from string import ascii_lowercase, ascii_uppercase
 from typing import Final, NamedTuple
 
-from ringfence.detection.composed import FIELDS, WEEKDAYS, ComposedRule, Event, Field, FieldType, Predicate
+from ringfence.detection.composed import FIELDS, WEEKDAYS, ComposedRule, Event, Field, FieldType, Predicate, folded
 from ringfence.telephony.numbers import regions_of
 
 HOURS: Final = 24
-_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _SMALL = 1_000
 """A domain of numbers up to this size is looked at value by value."""
 
@@ -127,11 +125,6 @@ def _within(one: Network, other: Network) -> bool:
     if isinstance(one, IPv6Network) and isinstance(other, IPv6Network):
         return one.subnet_of(other)
     return False
-
-
-def folded(field: str, text: str) -> str:
-    """A text as it is compared: a User-Agent without the case of its ASCII letters, others as they are."""
-    return text.translate(_LOWER) if field == "user_agent" else text
 
 
 def _texts(same: Sequence[Predicate]) -> bool:

@@ -12,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.base.errors import OperatorError
+from ringfence.detection.alerts import AlertBook
 from ringfence.detection.composed_engine import ComposedEngine
 from ringfence.detection.composed_match import network_of, source_of
 from ringfence.detection.composed_windows import LATE_MS, level_of
 from ringfence.detection.findings import Finding
+from ringfence.detection.rules import read_rules
+from ringfence.detection.service import built_in_rules
 from ringfence.telephony.columns import batch_of
 from ringfence.telephony.control import ComposedChanged, HolidaysChanged
 from ringfence.telephony.model import AccountRow, Flag, Kind, account_key_of, call_key_of, country_code, number_key_of
@@ -347,6 +350,24 @@ def test_rows_of_an_agent_without_a_key_are_counted_apart() -> None:
     rows = [row(Kind.ATTEMPT, NOON, "1"), row(Kind.ATTEMPT, NOON, "2", flags=stranger), row(Kind.ATTEMPT, NOON, "3", flags=stranger)]
     [finding] = told(engine(rule(per="callee", warn=2, act=2)), rows)
     assert (finding.keyed, finding.observed, finding.opening_call_id) == (False, 2, "3")
+
+
+class _Nothing:
+    """Knows no row."""
+
+    def resolve(self, row_ref: int) -> AccountRow | None:
+        assert row_ref >= 0
+        return None
+
+
+def test_a_forger_hides_no_proven_episode_behind_one_of_its_own() -> None:
+    book, rules = AlertBook(), read_rules(built_in_rules())
+    made = engine(rule(per="callee", warn=1, act=1).replace('event = "attempt"', 'event = "attempt"\nmode = "act"'))
+    forged = book.note(told(made, [row(Kind.ATTEMPT, NOON, "1", flags=int(Flag.UNKEYED))]), rules, _Nothing())
+    proven = book.note(told(made, [row(Kind.ATTEMPT, NOON + 1, "2")]), rules, _Nothing())
+    assert [alert.state for alert in forged.alerts + proven.alerts] == ["open", "open"]
+    assert (len(forged.suspicions), len(proven.suspicions)) == (0, 1)
+    assert (proven.suspicions[0].mode, proven.suspicions[0].rule) == ("act", "X-night")
 
 
 def test_what_arrives_more_than_an_hour_late_is_not_judged() -> None:
