@@ -125,7 +125,8 @@ def _merge(folder: Path, day: date, group: Sequence[_Minute]) -> Compacted:
 def _merged(kind: str, paths: Sequence[Path]) -> pa.Table:
     """The rows of all files: by account, then place in the log; control messages stay in log order."""
     try:
-        table = pa.concat_tables([pq.read_table(path, partitioning=None) for path in paths])
+        tables = (pq.read_table(path, partitioning=None) for path in paths)
+        table = pa.concat_tables([found if kind == CONTROL else layout.widened(found) for found in tables])
     except (OSError, pa.ArrowException) as refused:
         first = f"{paths[0].name} or one of the {len(paths) - 1} after it"
         raise UnavailableError(f"{first} cannot be merged: {str(refused)[:200]}", reason="archive_unreadable") from None

@@ -21,7 +21,7 @@ CALLS = "calls"
 REGISTRATIONS = "registrations"
 CONTROL = "control"
 FOLDERS = (CALLS, REGISTRATIONS, CONTROL)
-REGISTRATION_KINDS = (int(Kind.REGISTRATION), int(Kind.AUTH_FAILURE))
+REGISTRATION_KINDS = (int(Kind.REGISTRATION), int(Kind.AUTH_FAILURE), int(Kind.UNAUTHENTICATED))
 """Kinds of rows under `registrations`; all others stand under `calls`."""
 
 DAY_MS = 86_400_000
@@ -38,6 +38,18 @@ _CONTROL: tuple["pa.Field[Any]", ...] = (
 )
 CONTROL_SCHEMA = pa.schema(_CONTROL)
 """Messages that are no rows, as they stood in the log: ticks, control records, and what could not be read."""
+
+
+def widened(table: pa.Table) -> pa.Table:
+    """Rows of an older version with the columns that it did not write: zero and empty, as a row has them that nobody filled."""
+    if table.column_names == ROW_SCHEMA.names:
+        return table
+    missing = [field for field in ROW_SCHEMA if field.name not in table.column_names]
+    for field in missing:
+        empty = "" if pa.types.is_string(field.type) else 0
+        table = table.append_column(field, pa.array([empty] * table.num_rows, field.type))
+    return table.select(ROW_SCHEMA.names).cast(ROW_SCHEMA)
+
 
 _name = re.compile(r"([a-z]+)-(\d+)-(\d{16})-(\d{16})-(?:(\d{13})-)?(\d{13})\.parquet").fullmatch
 _day_folder = re.compile(r"day=(\d{4}-\d{2}-\d{2})").fullmatch

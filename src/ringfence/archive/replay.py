@@ -65,7 +65,7 @@ def _minutes(folder: Path, view: str, lane: int) -> list[tuple[FileName, dict[st
 
 
 def _rows(paths: dict[str, list[Path]]) -> Iterator[ReplayedRows]:
-    tables = [pq.read_table(path, partitioning=None) for kind in (CALLS, REGISTRATIONS) for path in paths.get(kind, [])]
+    tables = [layout.widened(pq.read_table(path, partitioning=None)) for kind in (CALLS, REGISTRATIONS) for path in paths.get(kind, [])]
     if not tables:
         return
     table = pa.concat_tables(tables).sort_by([("sequence", "ascending"), ("row", "ascending")]).combine_chunks()

@@ -1,12 +1,16 @@
 """The archive gives back the log it was written from: the same messages, the same rows at the same places."""
 
+from datetime import date
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.archive import batches
+from ringfence.archive.calls import CallArchive
+from ringfence.archive.compaction import compact
 from ringfence.archive.replay import ReplayedControl, ReplayedRows, replay
 from ringfence.archive.writer import ArchiveWriter, LogEntry, Position
 from ringfence.base.errors import UnavailableError
@@ -76,3 +80,19 @@ def test_lanes_logs_that_count_anew_and_damage(tmp_path: Path) -> None:
     next((tmp_path / "calls").rglob("account-0*.parquet")).write_bytes(b"damaged")
     with pytest.raises(UnavailableError, match="cannot be read"):
         list(replay(tmp_path))
+
+
+def test_a_file_of_an_older_version_lacks_columns_and_is_read_with_empty_ones(tmp_path: Path) -> None:
+    writer = ArchiveWriter(tmp_path)
+    for sequence in (1, 2):
+        writer.write([entry(sequence, (int(Kind.ATTEMPT), int(Kind.REGISTRATION)), DAY + sequence)])
+    added = ["direction", "source_key", "network_key", "network_kind", "source_country", "family_key", "network", "forwarded_by"]
+    for kind in ("calls", "registrations"):
+        oldest = min((tmp_path / kind).rglob("*.parquet"))
+        pq.write_table(pq.read_table(oldest, partitioning=None).drop_columns(added), oldest)
+    expected = [content(entry(sequence, (int(Kind.ATTEMPT), int(Kind.REGISTRATION)), DAY + sequence)) for sequence in (1, 2)]
+    assert [content(message) for message in replay(tmp_path)] == expected
+    (span,) = CallArchive(tmp_path).calls(from_ms=DAY, to_ms=DAY + 1_000, account="a0")
+    assert span.account == "a0"
+    assert [group.after for group in compact(tmp_path, today=date(2025, 11, 24), lane=0)]
+    assert [content(message) for message in replay(tmp_path)] == expected

@@ -37,6 +37,7 @@ _SPELLINGS = {
     "expires": "Expires",
     "user-agent": "User-Agent",
     "server": "Server",
+    "refer-to": "Refer-To",
     "www-authenticate": "WWW-Authenticate",
     "proxy-authenticate": "Proxy-Authenticate",
     "diversion": "Diversion",
