@@ -14,9 +14,10 @@ import msgspec
 from ringfence.base.errors import OperatorError
 from ringfence.detection.alerts import AlertBook, Output, Resolver
 from ringfence.detection.engine import Crossing, Engine, EngineState
-from ringfence.detection.findings import Finding
+from ringfence.detection.findings import ACT, Finding
+from ringfence.detection.identity import IdentityEngine
 from ringfence.detection.rules import Profile, RuleSet, read_rules
-from ringfence.detection.scoring import Scorer, Signal
+from ringfence.detection.scoring import Scorer
 from ringfence.detection.views import JUDGES, Judge, Terms, View
 from ringfence.telephony.columns import RowBatch
 from ringfence.telephony.control import ControlRecord, HolidaysChanged, RuleSetChanged
@@ -115,7 +116,9 @@ class Lane:
             terms = self.terms
             output = self.book.apply(found.crossings, terms.rules, terms.time_zone, terms.holidays, resolver, self.profile)
             output.add(self.book.note([self._priced(each) for each in found.findings], terms.rules, resolver, self.profile))
-            output.add(self._score(output.signals, resolver))
+            combined = [self._priced(each) for each in self.scorer.take(output.signals, terms.rules, self.profile)]
+            output.add(self.book.note(combined, terms.rules, resolver, self.profile))
+            self._suspect(found.crossings, [*found.findings, *combined])
         if closing:
             output.alerts.extend(self.book.tick(self.now_ms))
         self.position = sequence
@@ -127,6 +130,12 @@ class Lane:
             return 0
         subjects = {(episode.account_key, episode.keyed) for episode in self.book.running()}
         return sum(self.kernel.measure(key, unkeyed=not keyed)[0] for key, keyed in subjects)
+
+    def suspect(self, account_key: int, at_ms: int) -> None:
+        """A rule acts on an account: what it was seen with just before is not learned as its own."""
+        identity = self.judges.get("identity")
+        if isinstance(identity, IdentityEngine):
+            identity.suspect(account_key, at_ms)
 
     def profile(self, account_key: int) -> Profile:
         """What of an account limits and decisions depend on; the plain one where this view does not know it."""
@@ -234,9 +243,13 @@ class Lane:
         rate, cost = self.kernel.measure(finding.account_key, unkeyed=not finding.keyed)
         return replace(finding, cost_micro=cost, rate_micro=rate) if rate or cost else finding
 
-    def _score(self, signals: list[Signal], resolver: Resolver) -> Output:
-        found = self.scorer.take(signals, self.terms.rules, self.profile)
-        return self.book.note([self._priced(each) for each in found], self.terms.rules, resolver, self.profile)
+    def _suspect(self, crossings: list[Crossing], findings: list[Finding]) -> None:
+        for crossing in crossings:
+            if crossing.level >= ACT and not crossing.unkeyed:
+                self.suspect(crossing.account_key, crossing.at_ms)
+        for finding in findings:
+            if finding.level >= ACT and finding.keyed and finding.account_key and not finding.probation:
+                self.suspect(finding.account_key, finding.at_ms)
 
 
 def _apart(state: EngineState) -> dict[str, EngineState]:

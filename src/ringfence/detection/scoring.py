@@ -9,12 +9,13 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from math import isqrt
 from typing import Any, Final
 
 import msgspec
 
-from ringfence.detection.decision import RULE, doubted
+from ringfence.detection.decision import RULE, doubted, weigh
 from ringfence.detection.findings import ACT, WARN, Finding, Parameter, RuleSpec
 from ringfence.detection.rules import Profile, RuleSet
 from ringfence.telephony.suspicion import Measure
@@ -27,8 +28,8 @@ GONE_PPM: Final = 10_000
 """A signal below one percent is forgotten."""
 SPENDING: Final = "spending"
 """The part that all rules with limits of their own share: they look at the same calls."""
-LOCK: Final = 3
-"""Level at which everything that costs is refused."""
+LOCK: Final = 4
+"""From this level on everything that costs is refused. One more when acting is worth it: what was only proposed is then asked again."""
 MAX_CALLS: Final = 50
 
 _FALSE_BLOCK: Final = {"residential": 25_000_000, "business": 150_000_000, "trunk": 150_000_000}
@@ -94,6 +95,8 @@ class _Part(msgspec.Struct, kw_only=True):
     calls: tuple[str, ...]
     measures: tuple[Measure, ...]
     reason: str
+    cost_micro: int
+    rate_micro: int
 
 
 class _Score(msgspec.Struct, kw_only=True):
@@ -115,18 +118,22 @@ class Scorer:
         self.evicted = 0
 
     def take(self, signals: Sequence[Signal], rules: RuleSet, profile_of: Callable[[int], Profile]) -> list[Finding]:
-        """Count the signals of one message of the log; a finding for each account whose combined score is enough for an alert."""
+        """Count signals, instant by instant; a finding wherever an account's combined score is enough for an alert then.
+
+        So it does not matter how many of them came in one message of the log.
+        """
         if not signals or not rules.has(RULE):
             return []
-        touched: dict[int, Signal] = {}
-        for signal in signals:
-            points = rules.value(RULE, "spending") if signal.part == SPENDING else signal.score
-            if points > 0:
-                self._count(signal, points, rules)
-                newest = touched.get(signal.account_key)
-                if newest is None or (signal.at_ms, signal.rule, signal.score) >= (newest.at_ms, newest.rule, newest.score):
-                    touched[signal.account_key] = signal
-        found = (self._judge(self._scores[key], touched[key], rules, profile_of(key)) for key in sorted(touched) if key in self._scores)
+        found: list[Finding | None] = []
+        for _, together in groupby(sorted(signals, key=_instant), key=_instant):
+            touched: dict[int, Signal] = {}
+            for signal in together:
+                points = rules.value(RULE, "spending") if signal.part == SPENDING else signal.score
+                if points > 0:
+                    self._count(signal, points, rules)
+                    touched[signal.account_key] = max(touched.get(signal.account_key, signal), signal, key=_telling)
+            keys = sorted(touched.keys() & self._scores.keys())
+            found += [self._judge(self._scores[key], touched[key], rules, profile_of(key)) for key in keys]
         return [finding for finding in found if finding is not None]
 
     def figures(self) -> dict[str, float]:
@@ -170,6 +177,8 @@ class Scorer:
             calls=signal.calls[-MAX_CALLS:],
             measures=signal.measures,
             reason=signal.reason,
+            cost_micro=signal.cost_micro,
+            rate_micro=signal.rate_micro,
         )
         parts = {each.part: each for each in score.parts if decayed(each.ppm, score.last_ms - each.at_ms, half_life) >= GONE_PPM}
         known = parts.get(fresh.part)
@@ -185,10 +194,15 @@ class Scorer:
         shares = [(part, decayed(part.ppm, now_ms - part.at_ms, half_life)) for part in score.parts]
         ppm = doubted(combined(share for _, share in shares), profile.sensitivity, rules.value(RULE, "sensitive"))
         percent = min(ppm // 10_000, 99)
-        limits = [rules.value(RULE, name) for name in ("open", "act", "lock")]
-        level = sum(percent >= limit for limit in limits)
-        if level < WARN:
+        opens, acts, locks = (rules.value(RULE, name) for name in ("open", "act", "lock"))
+        if percent < opens:
             return None
+        level = LOCK if percent >= locks else ACT if percent >= acts else WARN
+        # Only rules about spending know what was spent at their own instant; what others are told depends on how the log is cut.
+        rate, cost = next(((part.rate_micro, part.cost_micro) for part in score.parts if part.part == SPENDING), (0, 0))
+        if level >= ACT:
+            level += weigh(rules, score=percent, rate_micro=rate, segment=profile.segment).worth_acting
+        limit = locks if level >= LOCK else acts
         shares.sort(key=lambda each: (-each[1], each[0].part))
         calls = tuple(dict.fromkeys(call for part in _by_time(score.parts) for call in part.calls))[-MAX_CALLS:]
         return Finding(
@@ -198,20 +212,20 @@ class Scorer:
             subject=score.account,
             at_ms=now_ms,
             observed=percent,
-            warn=limits[0],
-            act=limits[1] if level < LOCK else limits[2],
+            warn=opens,
+            act=limit,
             unit="score",
             score=percent,
             account=score.account,
             account_key=score.account_key,
             keyed=score.keyed,
-            cost_micro=newest.cost_micro,
-            rate_micro=newest.rate_micro,
+            cost_micro=cost,
+            rate_micro=rate,
             window_ms=half_life,
             opening_call_id=newest.opening_call_id,
             opening_ms=newest.opening_ms,
             calls=calls,
-            reason=_reason(percent, limits[min(level, LOCK) - 1], shares),
+            reason=_reason(percent, limit if level >= ACT else opens, shares),
             measures=_measures(score.account, [part for part, _ in shares], level),
             observed_more={
                 "parts": [{"rule": part.rule, "score": share // 10_000, "reason": part.reason} for part, share in shares],
@@ -271,12 +285,21 @@ def _powers() -> tuple[int, ...]:
     return tuple(found)
 
 
+def _instant(signal: Signal) -> int:
+    return signal.at_ms
+
+
+def _telling(signal: Signal) -> tuple[str, int, int, str]:
+    """Of several signals of an instant the one that an alert opens with, whatever their order."""
+    return signal.rule, signal.score, signal.opening_ms, signal.opening_call_id
+
+
 def _by_time(parts: Sequence[_Part]) -> list[_Part]:
     return sorted(parts, key=lambda part: (part.at_ms, part.part))
 
 
-def _strength(part: _Part, now_ms: int, half_life: int) -> tuple[int, int, str, tuple[str, ...], str]:
-    return decayed(part.ppm, now_ms - part.at_ms, half_life), part.at_ms, part.rule, part.calls, part.reason
+def _strength(part: _Part, now_ms: int, half_life: int) -> tuple[int, int, int, str, tuple[str, ...], str]:
+    return decayed(part.ppm, now_ms - part.at_ms, half_life), part.at_ms, part.rate_micro, part.rule, part.calls, part.reason
 
 
 def _measures(account: str, parts: Sequence[_Part], level: int) -> tuple[Measure, ...]:
@@ -287,7 +310,7 @@ def _measures(account: str, parts: Sequence[_Part], level: int) -> tuple[Measure
     refused = [Measure(scope="class", value=account, destination_class=3)]
     if level >= LOCK:
         refused = [Measure(scope="class", value=account, destination_class=2), Measure(scope="account", value=account)]
-    return (*own, *refused) if level == ACT else tuple(refused)
+    return tuple(refused) if level >= LOCK else (*own, *refused)
 
 
 def _reason(percent: int, limit: int, shares: Sequence[tuple[_Part, int]]) -> str:

@@ -13,6 +13,7 @@ from ringfence.detection.composed_engine import ComposedEngine
 from ringfence.detection.engine import EngineState
 from ringfence.detection.findings import Finding
 from ringfence.detection.forwarding import ForwardingEngine
+from ringfence.detection.identity import IdentityEngine
 from ringfence.detection.listed import ListedEngine
 from ringfence.detection.network import NetworkEngine
 from ringfence.detection.ranges import RangeEngine
@@ -73,6 +74,9 @@ class Maker:
 _COMPOSED: Final = Maker(
     fresh=lambda terms: ComposedEngine(time_zone=terms.time_zone.key), restore=lambda state, _terms: ComposedEngine.restore(state)
 )
+_IDENTITY: Final = Maker(
+    fresh=lambda terms: IdentityEngine(terms.rules), restore=lambda state, terms: IdentityEngine.restore(state, terms.rules)
+)
 _LISTED: Final = Maker(fresh=lambda terms: ListedEngine(terms.rules), restore=lambda state, terms: ListedEngine.restore(state, terms.rules))
 _FORWARDING: Final = Maker(
     fresh=lambda terms: ForwardingEngine(terms.rules), restore=lambda state, terms: ForwardingEngine.restore(state, terms.rules)
@@ -87,7 +91,7 @@ _NETWORK: Final = Maker(
 )
 
 JUDGES: Final[Mapping[View, Mapping[str, Maker]]] = {
-    "account": {"listed": _LISTED, "forwarding": _FORWARDING, "composed": _COMPOSED},
+    "account": {"identity": _IDENTITY, "listed": _LISTED, "forwarding": _FORWARDING, "composed": _COMPOSED},
     "range": {"ranges": _RANGES},
     "source": {"sources": _SOURCES},
     "network": {"network": _NETWORK},

@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -54,7 +55,7 @@ def test_two_weak_signals_make_an_alert_and_three_a_block_that_names_its_parts()
     assert (opened.rule, opened.level, opened.observed, opened.warn, opened.act) == ("D00", 1, 43, 40, 60)
     assert (opened.opening_call_id, opened.opening_ms) == (f"D31-{NOON + 1}", NOON + 1)
     [acted] = take(scorer, signal("D34", 40, NOON + 2))
-    assert (acted.level, acted.score) == (2, 66)
+    assert (acted.level, acted.score) == (3, 66)
     assert acted.observed_more["parts"] == [
         {"rule": "D34", "score": 40, "reason": "what D34 saw"},
         {"rule": "D30", "score": 25, "reason": "what D30 saw"},
@@ -67,8 +68,16 @@ def test_two_weak_signals_make_an_alert_and_three_a_block_that_names_its_parts()
 
 def test_at_lock_all_that_costs_is_refused_before_the_account() -> None:
     [locked] = take(Scorer(), signal("D38", 50), signal("D32", 45), signal("D15", 50))
-    assert (locked.level, locked.observed) == (3, 86)
+    assert (locked.level, locked.observed) == (5, 86)
     assert [(each.scope, each.destination_class) for each in locked.measures] == [("class", 2), ("account", 0)]
+
+
+def test_what_was_only_proposed_is_asked_again_when_acting_becomes_worth_it() -> None:
+    scorer = Scorer()
+    [proposed] = take(scorer, signal("D30", 40), signal("D34", 35))
+    assert (proposed.level, proposed.observed) == (2, 61)
+    [acted] = take(scorer, replace(signal("D01", 0, NOON + MINUTE, part=SPENDING), rate_micro=3 * EURO, cost_micro=5 * EURO))
+    assert (acted.level, acted.rate_micro, acted.cost_micro) == (3, 3 * EURO, 5 * EURO)
 
 
 def test_a_number_that_a_part_names_is_refused_before_a_class() -> None:

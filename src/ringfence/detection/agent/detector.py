@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from ringfence.archive import batches
 from ringfence.base.clock import Clock, monotonic_seconds
@@ -33,7 +34,7 @@ from ringfence.runtime.status import StatusBoard
 from ringfence.runtime.streams import log_stream
 from ringfence.telephony.columns import batch_of
 from ringfence.telephony.control import AccountChanged, ControlRecord, HolidaysChanged, decode_control
-from ringfence.telephony.model import AccountRow, Kind
+from ringfence.telephony.model import AccountRow, Flag, Kind
 from ringfence.telephony.network_second import NetworkSecond, decode_second
 from ringfence.telephony.suspicion import Mode, encode_suspicion
 
@@ -77,15 +78,26 @@ def _warm_up(lane: Lane, at_ms: int) -> None:
         lane.second(NetworkSecond(at_ms=at_ms, edge="a"), 1)
         lane.tick(at_ms + 1_000)
         return
-    row = AccountRow(kind=Kind.CALL, at_ms=at_ms, received_ms=at_ms, account_key=1, call_key=1, destination_class=2, answered_ms=at_ms)
-    lane.rows(batch_of([row]), 1)
+    call = AccountRow(kind=Kind.CALL, at_ms=at_ms, received_ms=at_ms, account_key=1, call_key=1, destination_class=2, answered_ms=at_ms)
+    call = replace(call, source_key=1, network_key=1, family_key=1, range_key=1)
+    others = [replace(call, kind=kind) for kind in (Kind.REGISTRATION, Kind.AUTH_FAILURE, Kind.INBOUND, Kind.UNAUTHENTICATED)]
+    stranger = replace(call, flags=Flag.UNKEYED)
+    lane.settle(lane.rows(batch_of([call, *others, stranger]), 1), 1, _Nobody(), closing=False)
     lane.tick(at_ms + 1_000)
     lane.control([AccountChanged(account="a", account_key=1, slot=1, channels=2), HolidaysChanged(days=(), time_zone="UTC")])
     if lane.kernel is None:
         return
+    lane.suspect(1, at_ms)
     lane.engine.measure(1)
     lane.engine.profile(1)
     lane.engine.make_larger()
+
+
+class _Nobody:
+    """Knows no row."""
+
+    def resolve(self, row_ref: int) -> None:  # noqa: ARG002
+        return None
 
 
 class _Emitted(msgspec.Struct, frozen=True):

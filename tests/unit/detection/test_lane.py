@@ -1,0 +1,238 @@
+"""A lane of every view: replicas and restored ones agree, whatever the batches; findings count like crossings; old states are refused."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from ringfence.base.ids import keyed_hash
+from ringfence.detection.agent import Found, Lane, built_in_rules
+from ringfence.detection.alerts import Output
+from ringfence.detection.engine import EngineState
+from ringfence.detection.findings import SIGNAL, Finding
+from ringfence.detection.lane import STATE_FORMAT
+from ringfence.detection.layout import HOUR, MINUTE
+from ringfence.detection.model import Alert
+from ringfence.detection.rules import read_rules
+from ringfence.detection.views import VIEWS, View
+from ringfence.telephony.columns import batch_of, split_ref
+from ringfence.telephony.control import AccountChanged, HolidaysChanged, RuleSetChanged
+from ringfence.telephony.model import AccountRow, Kind, NetworkKind, country_code
+from ringfence.telephony.network_second import NetworkSecond
+from ringfence.telephony.suspicion import Measure, Suspicion
+from ringfence.telephony.views import row_in_view, views_of
+
+NOON = 1_790_071_200_000
+RULES = read_rules(built_in_rules())
+
+
+def key_of(text: str) -> int:
+    return keyed_hash(b"k", text)
+
+
+def life() -> list[AccountRow]:
+    """Forty accounts that live quietly at home for a day; then one source abroad tries, gets in, and calls a range from several of them."""
+    rows: list[AccountRow] = []
+
+    def add(kind: Kind, at_ms: int, account: str, source: str, **said: Any) -> None:
+        home = source.startswith("10.")
+        facts: dict[str, Any] = {
+            "kind": kind,
+            "at_ms": at_ms,
+            "received_ms": at_ms,
+            "account": account,
+            "account_key": key_of(account),
+            "source_ip": source,
+            "source_key": key_of(source),
+            "network": "AS64496" if home else "AS64511",
+            "network_key": key_of("AS64496" if home else "AS64511"),
+            "network_kind": NetworkKind.OWN_POOL if home else NetworkKind.FOREIGN,
+            "source_country": country_code("DE" if home else "PS"),
+            "user_agent": "AVM FRITZ!Box 7590 164.07.57" if home else "friendly-scanner",
+            "family_key": key_of("box" if home else "scanner"),
+            "call_id": f"{account}-{at_ms}",
+            "status_code": 200,
+        }
+        rows.append(AccountRow(**(facts | said)))
+
+    accounts = [f"4930{number:04d}" for number in range(40)]
+    for place, account in enumerate(accounts):
+        for turn in range(3):
+            add(Kind.REGISTRATION, NOON + turn * 8 * HOUR + place * 1_000, account, f"10.0.0.{place + 1}", expires=3_600)
+    night = NOON + 25 * HOUR
+    for number, account in enumerate(accounts[:12]):
+        for wrong in range(6):
+            add(Kind.AUTH_FAILURE, night + number * 4_000 + wrong * 500, account, "203.0.113.9", status_code=401)
+        add(Kind.REGISTRATION, night + number * 4_000 + 3_500, account, "203.0.113.9", expires=300)
+    for number in range(60):
+        account, started = accounts[number % 12], night + MINUTE + number * 3_000
+        facts: dict[str, Any] = {
+            "call_id": f"call-{number}",
+            "call_key": key_of(f"call-{number}"),
+            "callee": f"+2322255{number:04d}",
+            "range_key": key_of("2322255"),
+            "number_tail": number,
+            "country": country_code("SL"),
+            "destination_class": 4,
+            "rate": 700_000,
+            "started_ms": started,
+        }
+        add(Kind.ATTEMPT, started, account, "203.0.113.9", **facts)
+        add(Kind.ANSWER, started + 4_000, account, "203.0.113.9", answered_ms=started + 4_000, **facts)
+    return sorted(rows, key=lambda row: row.at_ms)
+
+
+class Player:
+    """A lane that is fed a whole life: rows of its view in batches, ticks between, control records at the start."""
+
+    def __init__(self, view: View, lane: Lane | None = None) -> None:
+        self.view: View = view
+        self.lane = lane or Lane.fresh(RULES, time_zone="Europe/Berlin", mode="act", view=view)
+        self.rows: dict[int, Sequence[AccountRow]] = {}
+        self.output = Output()
+
+    def resolve(self, ref: int) -> AccountRow | None:
+        sequence, place = split_ref(ref)
+        return self.rows[sequence][place] if sequence in self.rows else None
+
+    def settle(self, found: Found, *, closing: bool = False) -> None:
+        self.output.add(self.lane.settle(found, self.lane.position + 1, self, closing=closing))
+
+    def play(self, rows: Sequence[AccountRow], together: int) -> "Player":
+        if self.view == "network":
+            for row in rows:
+                self.settle(self.lane.second(NetworkSecond(at_ms=row.at_ms, edge="e", cost_micro=(0, 0, 0, 0, row.rate * 20, 0)), 0))
+            return self
+        mine = [row_in_view(row, key) for row in rows for view, key in views_of(row) if view == self.view]
+        for start in range(0, len(mine), together):
+            part = mine[start : start + together]
+            sequence = self.lane.position + 1
+            self.rows[sequence] = part
+            self.settle(self.lane.rows(batch_of(part), sequence))
+            self.settle(self.lane.tick(part[-1].at_ms), closing=True)
+        return self
+
+
+def told(output: Output) -> list[tuple[str, int, str]]:
+    return sorted((alert.alert_id, alert.step, alert.state) for alert in output.alerts)
+
+
+def opened(alerts: Sequence[Alert]) -> set[str]:
+    return {alert.alert_id for alert in alerts if alert.state == "open"}
+
+
+def raised(suspicions: Sequence[Suspicion]) -> list[str]:
+    return sorted(suspicion.suspicion_id for suspicion in suspicions)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_replicas_agree_and_a_restored_lane_goes_on_alike(view: View) -> None:
+    rows = life()
+    half = len(rows) - 70
+    one, two = (Player(view).play(rows[:half], 7) for _ in range(2))
+    assert one.lane.state_hash() == two.lane.state_hash()
+    copied = one.lane.state()
+    state = EngineState(
+        arrays={name: np.array(words) for name, words in copied.arrays.items()},
+        scalars=msgspec.json.decode(msgspec.json.encode(copied.scalars)),
+    )
+    later = Player(view, Lane.restore(state, mode="act"))
+    later.rows = dict(two.rows)
+    assert later.lane.state_hash() == one.lane.state_hash()
+    two.output = Output()
+    assert (told(later.play(rows[half:], 7).output), raised(later.output.suspicions)) == (
+        told(two.play(rows[half:], 7).output),
+        raised(two.output.suspicions),
+    )
+    assert later.lane.state_hash() == two.lane.state_hash()
+    assert one.lane.judged_hash() != two.lane.judged_hash()
+
+
+@pytest.mark.parametrize("view", [view for view in VIEWS if view != "network"])
+def test_the_cutting_of_the_log_into_batches_changes_no_id(view: View) -> None:
+    rows = life()
+    fine, coarse = Player(view).play(rows, 1), Player(view).play(rows, 50)
+    assert opened(fine.output.alerts) == opened(coarse.output.alerts) != set()
+    assert set(raised(coarse.output.suspicions)) == set(raised(fine.output.suspicions))
+
+
+def test_the_account_view_sees_both_the_takeover_and_the_spending() -> None:
+    output = Player("account").play(life(), 5).output
+    rules = {alert.rule for alert in output.alerts}
+    assert {"D01", "D07", "D14", "D00"} & rules
+    assert rules - {alert.rule for alert in output.alerts if alert.rule in ("D01", "D02", "D06", "D07", "D09", "D11", "D14")}
+    assert all(alert.subject.kind == "account" and alert.account == alert.subject.value for alert in output.alerts)
+    assert all(suspicion.loss_micro > 0 for suspicion in output.suspicions)
+
+
+def finding(rule: str, level: int, at_ms: int, score: int) -> Finding:
+    return Finding(
+        rule=rule,
+        level=level,
+        subject_kind="account",
+        subject="anna",
+        account="anna",
+        account_key=key_of("anna"),
+        at_ms=at_ms,
+        observed=1,
+        warn=1,
+        act=2,
+        unit="calls",
+        score=score,
+        window_ms=HOUR,
+        opening_call_id=f"{rule}-{at_ms}",
+        opening_ms=at_ms,
+        reason=f"{rule}.",
+        measures=(Measure(scope="class", value="anna", destination_class=3),),
+    )
+
+
+class Nobody:
+    def resolve(self, row_ref: int) -> None:  # noqa: ARG002
+        return None
+
+
+def test_signals_of_any_engine_become_one_score_that_weighs_segment_and_sensitivity() -> None:
+    def of(**account: Any) -> Output:
+        lane = Lane.fresh(RULES, time_zone="Europe/Berlin", mode="act")
+        lane.control([AccountChanged(account="anna", account_key=key_of("anna"), slot=1, **account)])
+        signals = [finding("D30", SIGNAL, NOON, 40), finding("D31", SIGNAL, NOON + 1, 15), finding("D34", SIGNAL, NOON + 2, 40)]
+        return lane.settle(Found(findings=signals), 1, Nobody(), closing=False)
+
+    plain, business, exposed = of(), of(segment="business"), of(sensitivity=100)
+    assert {alert.rule for alert in plain.alerts} == {"D00"}
+    assert [(each.rule, each.score, each.mode) for each in plain.suspicions] == [("D00", 69, "act")]
+    assert [each.mode for each in business.suspicions] == ["propose"]
+    assert [(each.score, each.mode) for each in exposed.suspicions] == [(61, "propose"), (77, "act")]
+    assert exposed.suspicions[1].loss_micro > plain.suspicions[0].loss_micro
+
+
+def test_a_state_of_another_format_or_with_other_engines_is_refused() -> None:
+    state = Lane.fresh(RULES, time_zone="Europe/Berlin").state()
+    Lane.restore(state)
+    for scalars in (
+        {**state.scalars, "format": STATE_FORMAT - 1},
+        {**state.scalars, "engines": {"kernel": state.scalars["engines"]["kernel"]}},
+        {**state.scalars, "engines": {**state.scalars["engines"], "of_tomorrow": {}}},
+    ):
+        arrays = {name: words for name, words in state.arrays.items() if name.partition(".")[0] in scalars["engines"]}
+        with pytest.raises(ValueError, match="a state of"):
+            Lane.restore(EngineState(arrays=arrays, scalars=scalars))
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_rules_and_holidays_reach_every_engine_and_bad_rules_change_nothing(view: View) -> None:
+    lane = Lane.fresh(RULES, time_zone="Europe/Berlin", view=view)
+    before = lane.state_hash()
+    lane.control([RuleSetChanged(version=7, toml="version = 1\n[rules.D99]\n")])
+    assert len(lane.refused) == 1
+    assert lane.refused[0].startswith("line 2 of the rules: D99 is no detector")
+    assert lane.state_hash() == before
+    lane.control([RuleSetChanged(version=7, toml=built_in_rules()), HolidaysChanged(days=("2026-12-25",), time_zone="Europe/Paris")])
+    assert (lane.terms.rules.version, lane.terms.time_zone.key, lane.terms.holidays) == (7, "Europe/Paris", ("2026-12-25",))
+    restored = Lane.restore(lane.state())
+    assert (restored.terms.rules.version, restored.terms.time_zone.key, restored.terms.holidays) == (7, "Europe/Paris", ("2026-12-25",))
+    if restored.kernel is not None:
+        assert restored.kernel.rules.version == 7
