@@ -50,6 +50,12 @@ CLASS_OF: Final[dict[Detector, int]] = {
     Detector.D12: 3,
     Detector.D14: 3,
     Detector.D18: 3,
+    Detector.D04: 2,
+    Detector.D05: 5,
+    Detector.D13: 3,
+    Detector.D16: 3,
+    Detector.D17: 4,
+    Detector.D25: 3,
 }
 """The destination class an account would be refused from; detectors that are not here only alert."""
 
@@ -162,7 +168,7 @@ class AlertBook:
         output = Output()
         for crossing in crossings:
             key = _key_of(crossing)
-            if crossing.detector not in rules.rules:
+            if not rules.has(crossing.detector.name):
                 continue
             if not self._tells(key, crossing.level, crossing.at_ms):
                 self._prolong(self._open[key], crossing.at_ms)
@@ -358,7 +364,7 @@ def _key_of_episode(episode: Episode) -> Key:
 
 def _told(crossing: Crossing, key: Key, rules: RuleSet, occasion: str, resolver: Resolver) -> _Told:
     """What the kernel saw, with the words of the log."""
-    rule, detector = rules.rules[crossing.detector], crossing.detector
+    rule, detector = rules.rules.get(crossing.detector), crossing.detector
     rows = [row for ref in crossing.evidence if (row := resolver.resolve(ref)) is not None]
     opening = resolver.resolve(crossing.opening) if crossing.opening >= 0 else None
     opening = opening or (rows[-1] if rows else None)
@@ -457,9 +463,11 @@ def _measures(detector: Detector, account: str, calls: Sequence[AccountRow]) -> 
     if least is None:
         return ()
     refused = Measure(scope="class", value=account, destination_class=least)
-    if detector is Detector.D14 and calls:
+    if detector in (Detector.D13, Detector.D14) and calls:
         digits = calls[-1].callee.removeprefix("+")
         if calls[-1].callee.startswith("+") and len(digits) >= 6 and digits.isascii() and digits.isdigit():
+            if detector is Detector.D13:
+                return Measure(scope="number", value=digits), refused
             return Measure(scope="range", value=digits[:-3]), refused
     return (refused,)
 

@@ -15,7 +15,9 @@ import msgspec
 import numpy as np
 
 from ringfence.detection import kernel as compiled_kernel
+from ringfence.detection.baselines import DIRECTORY_CLASS, block_words, size_class
 from ringfence.detection.layout import (
+    BLOCK_VERSION,
     C_ACT,
     C_AT,
     C_COST,
@@ -37,6 +39,8 @@ from ringfence.detection.layout import (
     NEVER,
     PROFILE_WORDS,
     R_ACCOUNTS,
+    R_BASELINES,
+    R_EPOCH,
     R_EVICTED,
     R_JUDGED,
     R_LATE,
@@ -46,14 +50,15 @@ from ringfence.detection.layout import (
     R_ROWS,
     R_STATUS,
     R_WAKES,
+    UNIT,
     Detector,
     Status,
 )
-from ringfence.detection.offhours import compile_off_hours
+from ringfence.detection.offhours import compile_local_time, compile_off_hours
 from ringfence.detection.rules import MAX_CHANNELS, Profile, RuleSet, profile_words, read_rules
 from ringfence.detection.tables import Tables, Words
 from ringfence.telephony.columns import MAX_ROWS, RowBatch
-from ringfence.telephony.control import AccountChanged, ControlRecord, HolidaysChanged, RatesChanged, RuleSetChanged
+from ringfence.telephony.control import AccountChanged, BaselinesChanged, ControlRecord, HolidaysChanged, RatesChanged, RuleSetChanged
 
 COMPILED_AHEAD_DAYS = 400
 _DETECTORS = tuple(Detector)
@@ -101,6 +106,10 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True):
     """Calls in the evidence (50 at the most)."""
     evidence: tuple[int, ...]
     """Row references, newest last; calls whose reference is lost are left out."""
+    daily: bool = False
+    """D20: it is the day that is unusual, not the quarter of an hour."""
+    score: int = 0
+    """Of a signal (level 0), which opens no alert of its own: 0 to 100."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +202,8 @@ class Engine:
                 self.holidays = tuple(record.days)
                 self._calendar_until = 0
                 self._wake_all()
+            case BaselinesChanged():
+                self._set_baselines(record)
             case RatesChanged():
                 self._noted["rates"] = record.version
             case _:
@@ -209,7 +220,7 @@ class Engine:
         tables = self._tables[0]
         if len(self._profile_list) != len(self._profiles):
             self._profile_list = list(self._profiles)
-        return self._profile_list[self._kernel.profile_of(tables.hot, tables.registers, account_key)]
+        return self._profile_list[int(self._kernel.profile_of(tables.hot, tables.registers, account_key))]
 
     # State
 
@@ -240,9 +251,10 @@ class Engine:
             for place, (segment, channels, sensitivity, until) in enumerate(state.scalars["profiles"])
         }
         regions = ("hot", "arena", "heap", "registers")
+        accounts, strangers = ([state.arrays[f"{name}.{region}"] for region in regions] for name in ("accounts", "strangers"))
         self._tables = (
-            Tables(strangers=False, **{region: state.arrays[f"accounts.{region}"] for region in regions}),
-            Tables(strangers=True, **{region: state.arrays[f"strangers.{region}"] for region in regions}),
+            Tables(hot=accounts[0], arena=accounts[1], heap=accounts[2], registers=accounts[3], strangers=False),
+            Tables(hot=strangers[0], arena=strangers[1], heap=strangers[2], registers=strangers[3], strangers=True),
         )
         self._calendar_until = 0
         for tables in self._tables:
@@ -356,6 +368,35 @@ class Engine:
             )
             self._make_room(tables, status)
 
+    def _set_baselines(self, record: BaselinesChanged) -> None:
+        tables = self._tables[0]
+        directory = int(tables.registers[R_BASELINES])
+        if directory == 0:
+            directory = self._reserve(tables, DIRECTORY_CLASS)
+            tables.registers[R_BASELINES] = directory
+        place = (directory + 1) * UNIT + record.slot % 1_024
+        before = int(tables.arena[place])
+        if before and record.version <= tables.arena[before * UNIT + BLOCK_VERSION]:
+            return
+        words = block_words(record, self.time_zone)
+        block = self._reserve(tables, size_class(len(words)))
+        tables.arena[block * UNIT + 1 : block * UNIT + len(words)] = words[1:]
+        tables.arena[place] = block
+        if before:
+            self._kernel.release(tables.arena, tables.registers, before)
+        tables.registers[R_EPOCH] += 1
+        keys = np.array([account.account_key for account in record.accounts], np.int64)
+        row = 0
+        while row < len(keys):
+            row = self._kernel.rebase(tables.hot, tables.arena, tables.heap, tables.registers, keys, row, len(keys))
+            if row < len(keys):
+                tables.grow_heap()
+
+    def _reserve(self, tables: Tables, wanted: int) -> int:
+        while (slot := int(self._kernel.reserve(tables.arena, tables.registers, wanted))) == 0:
+            tables.grow_arena()
+        return slot
+
     def _profile_id(self, profile: Profile) -> int:
         place = self._profiles.get(profile)
         if place is None:
@@ -396,8 +437,10 @@ class Engine:
             return
         start = min(self.now_ms or low_ms, low_ms)
         calendar = compile_off_hours(self.holidays, self.time_zone, start, high_ms + COMPILED_AHEAD_DAYS * DAY)
+        zones = compile_local_time(self.time_zone, start, high_ms + COMPILED_AHEAD_DAYS * DAY)
         for tables in self._tables:
-            tables.calendar = calendar
+            tables.calendar = np.concatenate((calendar, zones))
+            tables.zones = len(zones)
             tables.forget_calendar()
         self._calendar_until = high_ms + COMPILED_AHEAD_DAYS * DAY
 
@@ -417,6 +460,8 @@ def _crossing(words: list[int], *, strangers: bool) -> Crossing:
         rate_micro=words[C_RATE],
         off_hours=bool(words[C_VARIANT] & 2),
         new_account=bool(words[C_VARIANT] & 1),
+        daily=bool(words[C_VARIANT] & 4),
+        score=words[C_ACT] if words[C_LEVEL] == 0 else 0,
         first_ms=words[C_FIRST],
         last_ms=words[C_LAST],
         count=words[C_COUNT],

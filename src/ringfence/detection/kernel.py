@@ -23,6 +23,22 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ringfence.detection.layout import (
+    B_COUNTS,
+    B_DAY,
+    B_FROM,
+    B_HIGHEST,
+    B_KEY,
+    B_NEXT,
+    B_SPENT,
+    B_UNTIL,
+    BAG_CALLS,
+    BASELINE_RECORD,
+    BASELINE_UNIT,
+    BIN_BITS,
+    BLOCK_HEADER,
+    BLOCK_HISTORY,
+    BLOCK_PLACES,
+    BLOCKS,
     C_ACT,
     C_AT,
     C_COST,
@@ -38,6 +54,11 @@ from ringfence.detection.layout import (
     C_RATE,
     C_VARIANT,
     C_WARN,
+    CLOSED_CURSOR,
+    CLOSED_FIRST,
+    CLOSED_HEADER,
+    CLOSED_PIECE,
+    CLOSED_SUM,
     CROSSING_WORDS,
     DAY,
     DETECTORS,
@@ -52,9 +73,12 @@ from ringfence.detection.layout import (
     EVIDENCE,
     FACT_CLASS,
     FACT_COUNTRY,
+    FACT_FIRST,
+    FACT_FORWARDED,
     FACT_KNOWN,
     FACT_LAND,
     FACT_NUMBER,
+    FIRST_DAYS,
     HEAVY_ENTRY,
     HEAVY_HEADER,
     HEAVY_LATE,
@@ -67,24 +91,32 @@ from ringfence.detection.layout import (
     LIGHT_ENTRY,
     LIGHT_HEADER,
     LIGHT_LATE,
+    LIMIT_MONTH_FLOOR,
+    LIMIT_USUAL_FLOOR,
     LOOK_AHEAD,
     MAX_AGE,
     MAX_CALL,
+    MAX_CLASS,
     MAX_CROSSINGS_A_ROW,
     MAX_EVIDENCE,
     MAX_PRICE,
     MAX_RINGING,
+    MAX_TRIALS,
     MINUTE,
+    MONTH_OVERDUE,
     NEVER,
     NEW_ACCOUNT_DAYS,
     NO_REF,
+    PIECE,
     PROFILE_WORDS,
     R_ACCOUNTS,
     R_ARENA_CLASS,
     R_ARENA_TOP,
     R_ARENA_UNITS,
+    R_BASELINES,
     R_CALENDAR,
     R_CAPACITY,
+    R_EPOCH,
     R_EVICTED,
     R_FREE,
     R_HEAP_CAPACITY,
@@ -108,21 +140,51 @@ from ringfence.detection.layout import (
     R_VARIANT_UNTIL,
     R_WAKES,
     SECOND,
+    SETTLED,
+    SHORT,
+    SHORT_PERCENT,
+    SLOT_BASELINE,
+    SLOT_CLOSED,
     SLOT_COUNT,
+    SLOT_EPOCH,
     SLOT_LATCHES,
+    SLOT_LATCHES_2,
+    SLOT_TENDED,
     SLOT_WAKE,
     THRESHOLD_ROW,
+    TRIAL,
     UNIT,
+    USUAL_DAYS,
     V_ANSWER,
     V_COST,
+    V_DAILY,
+    V_DAY_ACT,
+    V_DAY_WARN,
     V_GROWTH,
+    V_HOUR,
+    V_HOUR_FROM,
+    V_HOUR_UNTIL,
+    V_LONG,
     V_MINUTES,
+    V_MONTH_ACT,
+    V_MONTH_WARN,
+    V_PIVOT,
     V_POTENTIAL,
     V_RANGE,
     V_RATE,
+    V_REACHED,
+    V_RECORD,
     V_RUNNING,
+    V_SINCE,
+    V_SOON,
+    V_SOON_ACT,
+    V_SOON_WARN,
+    V_TAIL,
     V_UNTIL,
+    V_ZONES,
     WINDOW_5M,
+    WINDOW_10M,
+    WINDOW_15M,
     WINDOW_24H,
     WINDOW_30M,
     WINDOW_60M,
@@ -169,12 +231,28 @@ D12: Final = int(Detector.D12)
 D14: Final = int(Detector.D14)
 D18: Final = int(Detector.D18)
 D21: Final = int(Detector.D21)
+D13: Final = int(Detector.D13)
+D16: Final = int(Detector.D16)
+D17: Final = int(Detector.D17)
+D22: Final = int(Detector.D22)
+D25: Final = int(Detector.D25)
+D05: Final = int(Detector.D05)
+D04: Final = int(Detector.D04)
+D20: Final = int(Detector.D20)
+D19: Final = int(Detector.D19)
+
+HEAVY: Final = (1 << DETECTORS) - 1 - (1 << D08) - (1 << D21)
+"""Who judges C2+ calls, as bits: all; at a second between rows (a share can rise because old calls leave: that is no event); at an end."""
+BETWEEN: Final = HEAVY - (1 << D22)
+AT_END: Final = (1 << D16) | (1 << D22)
+LATCHES_A_WORD: Final = 15
 
 ATTEMPT: Final = 1
 ANSWER: Final = 2
 END: Final = 3
 CALL: Final = 4
 UNKEYED: Final = 2
+FORWARDED: Final = 4
 NATIONAL_VALUE: Final = 8
 
 DONE: Final = int(Status.DONE)
@@ -467,30 +545,382 @@ def _trim_light(arena: Memory, slot: int, now: int) -> int:
 
 
 @inlined
-def _heavy_over(start: int, answer: int, end: int, now: int) -> bool:
+def _heavy_over(start: int, answer: int, end: int, facts: int, now: int) -> bool:
+    if facts & FACT_FIRST != 0 and start > now - WINDOW_24H - HEAVY_LATE:
+        return False
     if answer != 0:
         return end <= now - WINDOW_24H - HEAVY_LATE
     return end <= now - HEAVY_LATE and start <= now - WINDOW_60M - HEAVY_LATE
 
 
 @compiled
-def _trim_heavy(arena: Memory, slot: int, now: int) -> int:
-    """Drop expired entries of a C2+ slot; returns how many are left."""
+def _remove(arena: Memory, head: int, entry: int, count: int) -> None:
+    """Take an entry out of a C2+ bag: the last one gets its place. `count` is what is left."""
+    last = head + HEAVY_HEADER + count * HEAVY_ENTRY
+    for word in range(HEAVY_ENTRY):
+        st(arena, entry + word, ld(arena, last + word))
+        st(arena, last + word, 0)
+
+
+@compiled
+def _trim_heavy(arena: Memory, regs: Memory, slot: int, key: int, now: int) -> int:
+    """Drop expired entries of a C2+ slot; returns how many are left. Recalls the account's baseline."""
+    _recall(arena, regs, slot, key)
     head = slot * UNIT
     count = ld(arena, head + SLOT_COUNT) & LOW
     place = 0
     while place < count:
         entry = head + HEAVY_HEADER + place * HEAVY_ENTRY
-        if _heavy_over(ld(arena, entry + E_START), ld(arena, entry + E_ANSWER), ld(arena, entry + E_END), now):
+        answer = ld(arena, entry + E_ANSWER)
+        if _heavy_over(ld(arena, entry + E_START), answer, ld(arena, entry + E_END), ld(arena, entry + E_FACTS), now):
+            if answer != 0:
+                _leave(arena, regs, entry)
             count -= 1
-            last = head + HEAVY_HEADER + count * HEAVY_ENTRY
-            for word in range(HEAVY_ENTRY):
-                st(arena, entry + word, ld(arena, last + word))
-                st(arena, last + word, 0)
+            _remove(arena, head, entry, count)
         else:
             place += 1
     st(arena, head + SLOT_COUNT, (ld(arena, head + SLOT_COUNT) & ~LOW) | count)
+    if ld(arena, head + SLOT_CLOSED) != 0:
+        _trim_closed(arena, regs, head, now)
     return count
+
+
+@compiled
+def _tend(arena: Memory, regs: Memory, slot: int, key: int, now: int) -> int:
+    """Before a row: drop what is over; a large bag once a minute, and what only the 24 hours still need becomes closed cost."""
+    head = slot * UNIT
+    count = ld(arena, head + SLOT_COUNT) & LOW
+    if count <= BAG_CALLS:
+        return _trim_heavy(arena, regs, slot, key, now)
+    if now < ld(arena, head + SLOT_TENDED) + MINUTE:
+        _recall(arena, regs, slot, key)
+        return count
+    st(arena, head + SLOT_TENDED, now)
+    count = _trim_heavy(arena, regs, slot, key, now)
+    if count > BAG_CALLS:
+        _settle(arena, regs, slot, now)
+        count = ld(arena, head + SLOT_COUNT) & LOW
+    return count
+
+
+@compiled
+def _give_heavy(arena: Memory, regs: Memory, slot: int) -> None:
+    """Free a C2+ slot with all that belongs to it."""
+    closed = ld(arena, slot * UNIT + SLOT_CLOSED)
+    if closed != 0:
+        _give(arena, regs, closed)
+    _give(arena, regs, slot)
+
+
+# --- closed cost: what the 24 hours still need of calls that are long over --------------------------------------------------------------
+
+
+@inlined
+def _piece(closed: int, number: int) -> int:
+    return closed * UNIT + CLOSED_HEADER + number * CLOSED_PIECE
+
+
+@inlined
+def _piece_cost(arena: Memory, piece: int, edge: int) -> int:
+    """What a piece adds to a window that begins at `edge`."""
+    start = ld(arena, piece)
+    price = ld(arena, piece + 2)
+    cost = (price & LOW) * max(ld(arena, piece + 1) - max(start, edge), 0)
+    if start > edge:
+        cost += (price >> 32) * MINUTE
+    return cost
+
+
+@compiled
+def _closed_cost(arena: Memory, closed: int, edge: int) -> int:
+    """Closed cost after an instant, exactly: the running sum, corrected for the pieces around the edge."""
+    head = closed * UNIT
+    count = ld(arena, head + SLOT_COUNT) & LOW
+    cursor = ld(arena, head + CLOSED_CURSOR)
+    cost = ld(arena, head + CLOSED_SUM)
+    number = cursor
+    while number < count:
+        piece = _piece(closed, number)
+        if ld(arena, piece + 1) > edge + PIECE:
+            break
+        cost += _piece_cost(arena, piece, edge) - _piece_cost(arena, piece, 0)
+        number += 1
+    number = cursor - 1
+    while number >= ld(arena, head + CLOSED_FIRST):
+        piece = _piece(closed, number)
+        if ld(arena, piece + 1) <= edge:
+            break
+        cost += _piece_cost(arena, piece, edge)
+        number -= 1
+    return cost
+
+
+@compiled
+def _trim_closed(arena: Memory, regs: Memory, head: int, now: int) -> None:
+    """Move the running sum on and drop the pieces that no instant needs any more."""
+    closed = ld(arena, head + SLOT_CLOSED)
+    block = closed * UNIT
+    count = ld(arena, block + SLOT_COUNT) & LOW
+    cursor = ld(arena, block + CLOSED_CURSOR)
+    total = ld(arena, block + CLOSED_SUM)
+    while cursor < count and ld(arena, _piece(closed, cursor) + 1) <= now - WINDOW_24H:
+        total -= _piece_cost(arena, _piece(closed, cursor), 0)
+        cursor += 1
+    first = ld(arena, block + CLOSED_FIRST)
+    while first < cursor and ld(arena, _piece(closed, first) + 1) <= now - WINDOW_24H - HEAVY_LATE:
+        for word in range(CLOSED_PIECE):
+            st(arena, _piece(closed, first) + word, 0)
+        first += 1
+    st(arena, block + CLOSED_CURSOR, cursor)
+    st(arena, block + CLOSED_SUM, total)
+    st(arena, block + CLOSED_FIRST, first)
+    if first == count:
+        _give(arena, regs, closed)
+        st(arena, head + SLOT_CLOSED, 0)
+
+
+@compiled
+def _close_up(arena: Memory, closed: int) -> None:
+    """Move the pieces to the front of their slot."""
+    block = closed * UNIT
+    count = ld(arena, block + SLOT_COUNT)
+    first = ld(arena, block + CLOSED_FIRST)
+    for number in range(first, count & LOW):
+        for word in range(CLOSED_PIECE):
+            st(arena, _piece(closed, number - first) + word, ld(arena, _piece(closed, number) + word))
+            st(arena, _piece(closed, number) + word, 0)
+    st(arena, block + SLOT_COUNT, count - first)
+    st(arena, block + CLOSED_CURSOR, ld(arena, block + CLOSED_CURSOR) - first)
+    st(arena, block + CLOSED_FIRST, 0)
+
+
+@compiled
+def _add_piece(arena: Memory, closed: int, start: int, end: int, price: int) -> None:
+    """Put a piece where its end belongs; calls mostly close in order, so that is near the end. The caller made sure that there is room."""
+    block = closed * UNIT
+    count = ld(arena, block + SLOT_COUNT)
+    place = count & LOW
+    while place > ld(arena, block + CLOSED_FIRST) and ld(arena, _piece(closed, place - 1) + 1) > end:
+        for word in range(CLOSED_PIECE):
+            st(arena, _piece(closed, place) + word, ld(arena, _piece(closed, place - 1) + word))
+        place -= 1
+    piece = _piece(closed, place)
+    st(arena, piece, start)
+    st(arena, piece + 1, end)
+    st(arena, piece + 2, price)
+    st(arena, block + SLOT_COUNT, count + 1)
+    if place < ld(arena, block + CLOSED_CURSOR):
+        st(arena, block + CLOSED_CURSOR, ld(arena, block + CLOSED_CURSOR) + 1)
+    else:
+        st(arena, block + CLOSED_SUM, ld(arena, block + CLOSED_SUM) + _piece_cost(arena, piece, 0))
+
+
+@compiled
+def _settle(arena: Memory, regs: Memory, slot: int, now: int) -> None:
+    """Move calls that only the 24 hours still need from a large bag to its closed cost. One slot is made or doubled at the most."""
+    head = slot * UNIT
+    count = ld(arena, head + SLOT_COUNT) & LOW
+    doubled = False
+    place = 0
+    while place < count and count > BAG_CALLS:
+        entry = head + HEAVY_HEADER + place * HEAVY_ENTRY
+        answer = ld(arena, entry + E_ANSWER)
+        end = ld(arena, entry + E_END)
+        if answer == 0 or end > now - SETTLED or ld(arena, entry + E_FACTS) & (FACT_KNOWN | FACT_FIRST) != FACT_KNOWN:
+            place += 1
+            continue
+        closed = ld(arena, head + SLOT_CLOSED)
+        if closed == 0:
+            closed = _take(arena, regs, 2)
+            st(arena, head + SLOT_CLOSED, closed)
+        pieces = max((end - answer + PIECE - 1) // PIECE, 1)
+        size = ld(arena, closed * UNIT + SLOT_COUNT)
+        if CLOSED_HEADER + ((size & LOW) + pieces) * CLOSED_PIECE > UNIT << (size >> 32):
+            _close_up(arena, closed)
+            size = ld(arena, closed * UNIT + SLOT_COUNT)
+            if CLOSED_HEADER + ((size & LOW) + pieces) * CLOSED_PIECE > UNIT << (size >> 32):
+                if doubled or size >> 32 >= MAX_CLASS:
+                    break
+                doubled = True
+                closed = _bigger(arena, regs, closed)
+                st(arena, head + SLOT_CLOSED, closed)
+                size = ld(arena, closed * UNIT + SLOT_COUNT)
+                if CLOSED_HEADER + ((size & LOW) + pieces) * CLOSED_PIECE > UNIT << (size >> 32):
+                    break
+        price = ld(arena, entry + E_PRICE)
+        start = answer
+        for _ in range(pieces):
+            _add_piece(arena, closed, start, min(start + PIECE, end), price)
+            price &= LOW  # The connect fee belongs to the answer.
+            start += PIECE
+        _leave(arena, regs, entry)
+        count -= 1
+        _remove(arena, head, entry, count)
+    st(arena, head + SLOT_COUNT, (ld(arena, head + SLOT_COUNT) & ~LOW) | count)
+
+
+# --- baselines -----------------------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def _record_of(arena: Memory, regs: Memory, key: int) -> int:
+    """Word of an account's baseline, 0 when it has none."""
+    block = ld(arena, (ld(regs, R_BASELINES) + 1) * UNIT + (key & (BLOCKS - 1))) * UNIT
+    if block == 0:
+        return 0
+    places = ld(arena, block + BLOCK_PLACES)
+    place = (((key >> 32) & LOW) * places) >> 32
+    while True:
+        offset = ld(arena, block + BLOCK_HEADER + place)
+        if offset == 0:
+            return 0
+        if ld(arena, block + offset + B_KEY) == key:
+            return block + offset
+        place += 1
+        if place == places:
+            place = 0
+
+
+@inlined
+def _recall(arena: Memory, regs: Memory, slot: int, key: int) -> None:
+    """Note the account's baseline for what follows; looked up anew only when the baselines changed."""
+    record = 0
+    if ld(regs, R_BASELINES) != 0:
+        head = slot * UNIT
+        if ld(arena, head + SLOT_EPOCH) != ld(regs, R_EPOCH):
+            st(arena, head + SLOT_BASELINE, _record_of(arena, regs, key))
+            st(arena, head + SLOT_EPOCH, ld(regs, R_EPOCH))
+        record = ld(arena, head + SLOT_BASELINE)
+    st(regs, V_RECORD, record)
+
+
+@inlined
+def _cost_between(answer: int, end: int, price: int, after: int, until: int) -> int:
+    """What a call cost in `(after, until]`."""
+    cost = (price & LOW) * max(min(end, until) - max(answer, after), 0)
+    if after < answer <= until:
+        cost += (price >> 32) * MINUTE
+    return cost
+
+
+@compiled
+def _leave(arena: Memory, regs: Memory, entry: int) -> None:
+    """A call that is over leaves the bag: the billing month keeps what it cost."""
+    record = ld(regs, V_RECORD)
+    if record != 0:
+        answer, end, price = ld(arena, entry + E_ANSWER), ld(arena, entry + E_END), ld(arena, entry + E_PRICE)
+        until = ld(arena, record + B_UNTIL)
+        st(arena, record + B_SPENT, ld(arena, record + B_SPENT) + _cost_between(answer, end, price, ld(arena, record + B_FROM), until))
+        st(arena, record + B_NEXT, ld(arena, record + B_NEXT) + _cost_between(answer, end, price, until, NEVER))
+
+
+@compiled
+def _hour_of_week(regs: Memory, calendar: Memory, at: int) -> int:
+    """Hour of the local week, Monday 0 o'clock is 0. Local time may change at any instant, an hour may come twice or not at all."""
+    if ld(regs, V_HOUR_FROM) <= at < ld(regs, V_HOUR_UNTIL):
+        return ld(regs, V_HOUR)
+    low = ld(regs, R_CALENDAR)  # behind the calendar: words of (instant << 18) | (seconds east of UTC + 131072), ascending
+    high = past = low + ld(regs, V_ZONES)
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if ld(calendar, middle) >> 18 <= at:
+            low = middle
+        else:
+            high = middle
+    east = ((ld(calendar, low) & 0x3FFFF) - 131_072) * 1_000
+    hour = (at + east) // HOUR
+    until = hour * HOUR + HOUR - east
+    if low + 1 < past:
+        until = min(until, ld(calendar, low + 1) >> 18)
+    st(regs, V_HOUR, (hour + 3 * 24) % 168)  # 1970 began on a Thursday.
+    st(regs, V_HOUR_FROM, max(hour * HOUR - east, ld(calendar, low) >> 18))
+    st(regs, V_HOUR_UNTIL, until)
+    return ld(regs, V_HOUR)
+
+
+@inlined
+def _unusual(median: int, deviation: int, factor: int) -> int:
+    """Median and `factor` percent of 1.4826 deviations, in micro-euro milliseconds per minute. From BASELINE_UNIT."""
+    return median * (BASELINE_UNIT * MINUTE) + deviation * factor * (14_826 * BASELINE_UNIT * MINUTE // 1_000_000)
+
+
+@compiled
+def _usual(arena: Memory, regs: Memory, profiles: Memory, calendar: Memory, limits: int, at: int) -> None:
+    """The account's own limits for D04 and D20 at an instant, and which window D20 speaks of. The values must be scanned."""
+    record = ld(regs, V_RECORD)
+    for place in range(V_SOON_WARN, V_MONTH_ACT + 1):
+        st(regs, place, NEVER)
+    st(regs, V_DAILY, 0)
+    st(regs, V + D20, 0)
+    counts = ld(arena, record + B_COUNTS)
+    if limits < 0 or counts >> 32 < USUAL_DAYS or (limits // (THRESHOLD_ROW * 2)) & 1 != 0:  # An odd row is a new account's.
+        return
+    for place in range(2):
+        factor = ld(profiles, limits + 2 * D04 + place)
+        if factor < NEVER:
+            st(regs, V_MONTH_WARN + place, max(ld(profiles, limits + LIMIT_MONTH_FLOOR), ld(arena, record + B_HIGHEST) * factor * 600))
+    hour = _hour_of_week(regs, calendar, at)
+    median = deviation = 0
+    first = record + BASELINE_RECORD + ((counts & 0xFFFF) + 3) // 4
+    for place in range(first, first + ((counts >> 16) & 0xFFFF)):
+        word = ld(arena, place)
+        if word & 0xFF == hour:
+            median = (word >> 8) & ((1 << BIN_BITS) - 1)
+            deviation = (word >> (8 + BIN_BITS)) & ((1 << BIN_BITS) - 1)
+    day = ld(arena, record + B_DAY)
+    floor = ld(profiles, limits + LIMIT_USUAL_FLOOR)
+    for place in range(2):
+        factor = ld(profiles, limits + 2 * D20 + place)
+        if factor < NEVER:
+            st(regs, V_SOON_WARN + place, max(floor, _unusual(median, deviation, factor)))
+            st(regs, V_DAY_WARN + place, max(floor, _unusual(day & LOW, (day >> 32) & LOW, factor)))
+    soon = _level(ld(regs, V_SOON), ld(regs, V_SOON_WARN), ld(regs, V_SOON_ACT))
+    if _level(ld(regs, V + D03), ld(regs, V_DAY_WARN), ld(regs, V_DAY_ACT)) > soon:
+        st(regs, V_DAILY, 1)
+        st(regs, V + D20, ld(regs, V + D03))
+    else:
+        st(regs, V + D20, ld(regs, V_SOON))
+
+
+@inlined
+def _own_limit(regs: Memory, detector: int, place: int) -> int:
+    """Limit of D04 or D20 for the account that was scanned: `place` 0 warn, 1 act."""
+    if detector == D04:
+        return ld(regs, V_MONTH_WARN + place)
+    if ld(regs, V_DAILY) != 0:
+        return ld(regs, V_DAY_WARN + place)
+    return ld(regs, V_SOON_WARN + place)
+
+
+@compiled
+def _first_ever(arena: Memory, regs: Memory, slot: int, found: int, key: int, since_day: int, country: int) -> bool:
+    """Whether a C4+ call is the first to its country that a history of sixty days or more knows of, and the first in the bag."""
+    record = ld(regs, V_RECORD)
+    if record != 0:
+        counts = ld(arena, record + B_COUNTS)
+        if counts >> 32 < FIRST_DAYS:
+            return False
+        for place in range(counts & 0xFFFF):
+            if (ld(arena, record + BASELINE_RECORD + place // 4) >> (16 * (place % 4))) & 0xFFFF == country:
+                return False
+    else:
+        if ld(regs, R_BASELINES) == 0:
+            return False
+        block = ld(arena, (ld(regs, R_BASELINES) + 1) * UNIT + (key & (BLOCKS - 1))) * UNIT
+        if block == 0 or ld(arena, block + BLOCK_HISTORY) < FIRST_DAYS:
+            return False
+        if since_day != 0 and ld(regs, R_NOW) // DAY < since_day + FIRST_DAYS:
+            return False
+    entry = slot * UNIT + HEAVY_HEADER
+    for _ in range(ld(arena, slot * UNIT + SLOT_COUNT) & LOW):
+        facts = ld(arena, entry + E_FACTS)
+        if entry != found and (facts >> FACT_CLASS) & 7 >= 4 and (facts >> FACT_COUNTRY) & 0xFFFF == country:
+            return False
+        entry += HEAVY_ENTRY
+    return True
+
+
+# --- values --------------------------------------------------------------------------------------------------------------------------
 
 
 @compiled
@@ -512,16 +942,18 @@ def _entry_cost(arena: Memory, entry: int, at: int, window: int, look: int) -> i
 
 @compiled
 def _scan_heavy(arena: Memory, regs: Memory, slot: int, at: int) -> None:
-    """All values of the C2+ detectors at an instant, into the scratch registers."""
+    """All values of the C2+ detectors at an instant, into the scratch registers. The baseline must be recalled."""
     now = ld(regs, R_NOW)
     head = slot * UNIT
     first = head + HEAVY_HEADER
     count = ld(arena, head + SLOT_COUNT) & LOW
     past = first + count * HEAVY_ENTRY
-    cost5 = cost60 = cost24 = 0
-    potential5 = potential60 = potential24 = 0
-    together3 = together4 = attempts5 = attempts60 = numbers = lands = 0
+    cost5 = cost15 = cost60 = cost24 = month = 0
+    potential5 = potential15 = potential60 = potential24 = month_potential = 0
+    together3 = together4 = together_forwarded = attempts5 = attempts15 = attempts20 = attempts60 = numbers = lands = 0
+    dearest = calls60 = short60 = first24 = 0
     minutes = minutes_potential = minutes_running = 0
+    longest = long_potential = long_running = 0
     growth = rate_running = 0
     until = 0
     next_answer = NEVER
@@ -529,6 +961,22 @@ def _scan_heavy(arena: Memory, regs: Memory, slot: int, at: int) -> None:
     latest = -1
     latest_start = 0
     latest_call = 0
+    pivot = 0
+    pivot_answer = at - WINDOW_10M
+    pivot_call = 0
+    since = NEVER
+    record = ld(regs, V_RECORD)
+    if record != 0:
+        month_ends = ld(arena, record + B_UNTIL)
+        if at < month_ends:
+            since = ld(arena, record + B_FROM)
+            month = ld(arena, record + B_SPENT)
+        elif at < month_ends + MONTH_OVERDUE:
+            since = month_ends
+            month = ld(arena, record + B_NEXT)
+        month_potential = month
+    if ld(arena, head + SLOT_CLOSED) != 0:
+        cost24 = potential24 = _closed_cost(arena, ld(arena, head + SLOT_CLOSED), at - WINDOW_24H)
     entry = first
     while entry < past:
         start = ld(arena, entry + E_START)
@@ -537,10 +985,15 @@ def _scan_heavy(arena: Memory, regs: Memory, slot: int, at: int) -> None:
             end = ld(arena, entry + E_END)
             facts = ld(arena, entry + E_FACTS)
             level = (facts >> FACT_CLASS) & 7
+            age = at - start
             runs = end > at
             if runs:
                 running += 1
                 until = max(until, end)
+            if age < WINDOW_60M:
+                calls60 += 1
+                if not runs and (answer == 0 or end - answer <= SHORT):
+                    short60 += 1
             if answer != 0:
                 price = ld(arena, entry + E_PRICE)
                 rate = price & LOW
@@ -548,51 +1001,82 @@ def _scan_heavy(arena: Memory, regs: Memory, slot: int, at: int) -> None:
                 if answer <= at:
                     high = min(end, at + LOOK_AHEAD)
                     add5 = rate * max(high - max(answer, at - WINDOW_5M), 0)
+                    add15 = rate * max(high - max(answer, at - WINDOW_15M), 0)
                     add60 = rate * max(high - max(answer, at - WINDOW_60M), 0)
                     add24 = rate * max(high - max(answer, at - WINDOW_24H), 0)
-                    if answer > at - WINDOW_5M:
-                        add5 += connect
-                    if answer > at - WINDOW_60M:
-                        add60 += connect
-                    if answer > at - WINDOW_24H:
-                        add24 += connect
+                    add_month = rate * max(high - max(answer, since), 0)
+                    if connect != 0:
+                        if answer > at - WINDOW_5M:
+                            add5 += connect
+                        if answer > at - WINDOW_15M:
+                            add15 += connect
+                        if answer > at - WINDOW_60M:
+                            add60 += connect
+                        if answer > at - WINDOW_24H:
+                            add24 += connect
+                        if answer > since:
+                            add_month += connect
                     cost5 += add5
+                    cost15 += add15
                     cost60 += add60
                     cost24 += add24
+                    month += add_month
                     add_minutes = 0
                     if level >= 3:
                         add_minutes = max(min(end, at) - max(answer, at - WINDOW_60M), 0)
                         minutes += add_minutes
+                        if answer >= pivot_answer and answer > at - WINDOW_10M:
+                            call = ld(arena, entry + E_CALL)
+                            if answer > pivot_answer or call > pivot_call:
+                                pivot, pivot_answer, pivot_call = entry, answer, call
                     if runs:
                         rate_running += rate
                         if end > at + LOOK_AHEAD:
                             growth += rate
                         if level >= 3:
                             minutes_running += 1
+                            if level >= 4:
+                                long_running = 1
+                                longest = max(longest, at - answer)
                     else:
                         potential5 += add5
+                        potential15 += add15
                         potential60 += add60
                         potential24 += add24
+                        month_potential += add_month
                         minutes_potential += add_minutes
                 else:
                     next_answer = min(next_answer, answer)
                 if runs:
                     length = end - answer
                     potential5 += rate * min(length, WINDOW_5M + LOOK_AHEAD) + connect
+                    potential15 += rate * min(length, WINDOW_15M + LOOK_AHEAD) + connect
                     potential60 += rate * min(length, WINDOW_60M + LOOK_AHEAD) + connect
                     potential24 += rate * min(length, WINDOW_24H + LOOK_AHEAD) + connect
+                    month_potential += rate * length + connect
                     if level >= 3:
                         minutes_potential += min(length, WINDOW_60M)
+                        if level >= 4:
+                            long_potential = max(long_potential, length)
             if level >= 3:
                 if runs:
                     together3 += 1
                     if level >= 4:
                         together4 += 1
-                age = at - start
+                    if facts & FACT_FORWARDED != 0:
+                        together_forwarded += 1
+                if facts & FACT_FIRST != 0 and age < WINDOW_24H:
+                    first24 += 1
                 if age < WINDOW_60M:
                     attempts60 += 1
-                    if age < WINDOW_5M:
-                        attempts5 += 1
+                    if level >= 5:
+                        dearest += 1
+                    if age < WINDOW_10M + WINDOW_10M:
+                        attempts20 += 1
+                        if age < WINDOW_15M:
+                            attempts15 += 1
+                            if age < WINDOW_5M:
+                                attempts5 += 1
                     if at == now:
                         numbers += (facts >> 30) & 1
                         lands += (facts >> 31) & 1
@@ -603,34 +1087,62 @@ def _scan_heavy(arena: Memory, regs: Memory, slot: int, at: int) -> None:
     if at != now and attempts60 > 0:
         numbers, lands = _distinct_then(arena, first, past, at)
     sequential = 0
+    same = 0
     range_key = 0
+    tail = 0
     if latest >= 0:
         range_key = ld(arena, latest + E_RANGE)
+        tail = ld(arena, latest + E_FACTS) & 0x3FF
         if latest_start > at - WINDOW_30M:
             sequential = 1
             if numbers > 1:
                 sequential = _sequential(arena, first, past, at, range_key)
+            if attempts15 > 0:
+                same = attempts15
+                if numbers > 1:
+                    same = _same_number(arena, first, past, at, range_key, tail)
+    trials = 0
+    if pivot != 0 and attempts20 > 1:
+        trials = _trials(arena, first, past, pivot)
     st(regs, V + D01, cost5)
     st(regs, V + D02, cost60)
     st(regs, V + D03, cost24)
+    st(regs, V + D04, month)
+    st(regs, V + D05, dearest)
     st(regs, V + D06, together3)
     st(regs, V + D07, together4)
     st(regs, V + D09, attempts5)
     st(regs, V + D10, attempts60)
     st(regs, V + D11, numbers)
     st(regs, V + D12, lands)
+    st(regs, V + D13, same)
     st(regs, V + D14, sequential)
+    st(regs, V + D16, trials)
+    st(regs, V + D17, longest)
     st(regs, V + D18, minutes)
+    st(regs, V + D19, first24)
+    st(regs, V + D20, 0)
+    st(regs, V + D22, calls60 if short60 * 100 >= calls60 * SHORT_PERCENT else 0)
+    st(regs, V + D25, together_forwarded)
+    st(regs, V_SOON, cost15)
     st(regs, V_POTENTIAL + D01, potential5)
     st(regs, V_POTENTIAL + D02, potential60)
     st(regs, V_POTENTIAL + D03, potential24)
+    st(regs, V_POTENTIAL + D04, month_potential)
+    st(regs, V_POTENTIAL + D16, numbers)
+    st(regs, V_POTENTIAL + D17, long_potential)
     st(regs, V_POTENTIAL + D18, minutes_potential)
+    st(regs, V_POTENTIAL + D20, potential15)
     st(regs, V_GROWTH, growth)
     st(regs, V_MINUTES, minutes_running)
+    st(regs, V_LONG, long_running)
     st(regs, V_UNTIL, until)
     st(regs, V_ANSWER, next_answer)
     st(regs, V_RATE, rate_running)
     st(regs, V_RANGE, range_key)
+    st(regs, V_TAIL, tail)
+    st(regs, V_PIVOT, pivot)
+    st(regs, V_SINCE, since)
     st(regs, V_RUNNING, running)
 
 
@@ -681,6 +1193,51 @@ def _sequential(arena: Memory, first: int, past: int, at: int, range_key: int) -
                             break
                     other += HEAVY_ENTRY
                 total += new
+        entry += HEAVY_ENTRY
+    return total
+
+
+@compiled
+def _same_number(arena: Memory, first: int, past: int, at: int, range_key: int, tail: int) -> int:
+    """C3+ attempts to one number in the quarter of an hour up to an instant."""
+    total = 0
+    entry = first
+    while entry < past:
+        if ld(arena, entry + E_RANGE) == range_key and at - WINDOW_15M < ld(arena, entry + E_START) <= at:
+            facts = ld(arena, entry + E_FACTS)
+            if facts & 0x3FF == tail and (facts >> FACT_CLASS) & 7 >= 3:
+                total += 1
+        entry += HEAVY_ENTRY
+    return total
+
+
+@inlined
+def _tried(arena: Memory, entry: int, pivot: int) -> bool:
+    """Whether a C3+ call was over before another was answered, within ten minutes, and talked half a minute at the most."""
+    by = ld(arena, pivot + E_ANSWER)
+    end = ld(arena, entry + E_END)
+    answer = ld(arena, entry + E_ANSWER)
+    if entry == pivot or end > by or ld(arena, entry + E_START) <= by - WINDOW_10M:
+        return False
+    return (ld(arena, entry + E_FACTS) >> FACT_CLASS) & 7 >= 3 and (answer == 0 or end - answer <= TRIAL)
+
+
+@compiled
+def _trials(arena: Memory, first: int, past: int, pivot: int) -> int:
+    """Distinct numbers that were tried before the call `pivot` was answered, counted to MAX_TRIALS."""
+    total = 0
+    entry = first
+    while entry < past and total < MAX_TRIALS:
+        if _tried(arena, entry, pivot):
+            new = 1
+            other = first
+            while other < entry:
+                same = (ld(arena, other + E_FACTS) ^ ld(arena, entry + E_FACTS)) & 0x3FF
+                if same == 0 and ld(arena, other + E_RANGE) == ld(arena, entry + E_RANGE) and _tried(arena, other, pivot):
+                    new = 0
+                    break
+                other += HEAVY_ENTRY
+            total += new
         entry += HEAVY_ENTRY
     return total
 
@@ -740,38 +1297,71 @@ def _next_limit(latch: int, warn: int, act: int) -> int:
     return act << (latch - 1)
 
 
-@compiled
-def _arm(arena: Memory, regs: Memory, profiles: Memory, slot: int, limits: int) -> None:
-    """Arm again every detector of a slot whose value is below warn. The values are in the scratch registers."""
-    latches = ld(arena, slot * UNIT + SLOT_LATCHES)
-    for detector in range(DETECTORS):
-        if (latches >> (4 * detector)) & 15 != 0:
-            warn = NEVER
-            act = NEVER
-            if limits >= 0:
-                warn = ld(profiles, limits + 2 * detector)
-                act = ld(profiles, limits + 2 * detector + 1)
-            if _level(ld(regs, V + detector), warn, act) == 0:
-                latches &= ~(15 << (4 * detector))
-    st(arena, slot * UNIT + SLOT_LATCHES, latches)
+@inlined
+def _latch(arena: Memory, head: int, detector: int) -> int:
+    """The level that a slot's detector is latched at."""
+    if detector < LATCHES_A_WORD:
+        return (ld(arena, head + SLOT_LATCHES) >> (4 * detector)) & 15
+    return (ld(arena, head + SLOT_LATCHES_2) >> (4 * (detector - LATCHES_A_WORD))) & 15
+
+
+@inlined
+def _set_latch(arena: Memory, head: int, detector: int, level: int) -> None:
+    word = head + SLOT_LATCHES
+    shift = 4 * detector
+    if detector >= LATCHES_A_WORD:
+        word = head + SLOT_LATCHES_2
+        shift -= 4 * LATCHES_A_WORD
+    st(arena, word, (ld(arena, word) & ~(15 << shift)) | (level << shift))
 
 
 @compiled
 def _arm_light(hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar: Memory, word: int, slot: int) -> None:
-    """Before a row adds to an all-calls slot."""
-    if ld(arena, slot * UNIT + SLOT_LATCHES) != 0:
+    """Before a row adds to an all-calls slot: arm every detector again whose value is below warn."""
+    head = slot * UNIT
+    if ld(arena, head + SLOT_LATCHES) != 0:
         now = ld(regs, R_NOW)
         _scan_light(arena, regs, slot, now)
-        _arm(arena, regs, profiles, slot, _limits(hot, regs, profiles, calendar, word, now))
+        limits = _limits(hot, regs, profiles, calendar, word, now)
+        for detector in (D08, D21):
+            if limits < 0 or ld(regs, V + detector) < min(ld(profiles, limits + 2 * detector), ld(profiles, limits + 2 * detector + 1)):
+                _set_latch(arena, head, detector, 0)
 
 
 @compiled
-def _arm_heavy(hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar: Memory, word: int, slot: int) -> None:
-    """Before a row adds to a C2+ slot."""
-    if ld(arena, slot * UNIT + SLOT_LATCHES) != 0:
-        now = ld(regs, R_NOW)
-        _scan_heavy(arena, regs, slot, now)
-        _arm(arena, regs, profiles, slot, _limits(hot, regs, profiles, calendar, word, now))
+def _arm_heavy(hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar: Memory, word: int, slot: int) -> bool:
+    """Before a row adds to a C2+ slot: arm every detector again whose value is below warn. Returns whether one was."""
+    head = slot * UNIT
+    if ld(arena, head + SLOT_LATCHES) == 0 and ld(arena, head + SLOT_LATCHES_2) == 0:
+        return False
+    now = ld(regs, R_NOW)
+    _scan_heavy(arena, regs, slot, now)
+    limits = _limits(hot, regs, profiles, calendar, word, now)
+    if ld(regs, V_RECORD) != 0:
+        _usual(arena, regs, profiles, calendar, limits, now)
+    armed = False
+    for detector in range(DETECTORS):
+        latch = _latch(arena, head, detector)
+        if latch == 0:
+            continue
+        level = 0
+        if limits >= 0:
+            value = ld(regs, V + detector)
+            warn = ld(profiles, limits + 2 * detector)
+            act = ld(profiles, limits + 2 * detector + 1)
+            if detector >= D04:
+                if detector == D19:
+                    level = min(value, latch)
+                    warn = act = NEVER
+                elif ld(regs, V_RECORD) != 0:
+                    warn = _own_limit(regs, detector, 0)
+                    act = _own_limit(regs, detector, 1)
+            if value >= warn or value >= act:
+                level = latch
+        if level != latch:
+            armed = True
+            _set_latch(arena, head, detector, level)
+    return armed
 
 
 @compiled
@@ -810,21 +1400,40 @@ def _concerns(arena: Memory, regs: Memory, entry: int, detector: int, at: int) -
         return _entry_cost(arena, entry, at, WINDOW_60M, LOOK_AHEAD) > 0
     if detector == D03:
         return _entry_cost(arena, entry, at, WINDOW_24H, LOOK_AHEAD) > 0
-    level = (ld(arena, entry + E_FACTS) >> FACT_CLASS) & 7
+    if detector == D04:
+        return _entry_cost(arena, entry, at, at - ld(regs, V_SINCE), LOOK_AHEAD) > 0
+    if detector == D20:
+        return _entry_cost(arena, entry, at, WINDOW_15M if ld(regs, V_DAILY) == 0 else WINDOW_24H, LOOK_AHEAD) > 0
+    end = ld(arena, entry + E_END)
+    answer = ld(arena, entry + E_ANSWER)
+    if detector == D22:
+        return at - start < WINDOW_60M and end <= at and (answer == 0 or end - answer <= SHORT)
+    facts = ld(arena, entry + E_FACTS)
+    level = (facts >> FACT_CLASS) & 7
     if level < 3:
         return False
-    end = ld(arena, entry + E_END)
     if detector == D06:
         return end > at
     if detector == D07:
         return end > at and level >= 4
+    if detector == D25:
+        return end > at and facts & FACT_FORWARDED != 0
     if detector == D09:
         return at - start < WINDOW_5M
+    if detector == D13:
+        return at - start < WINDOW_15M and ld(arena, entry + E_RANGE) == ld(regs, V_RANGE) and facts & 0x3FF == ld(regs, V_TAIL)
     if detector == D14:
         return at - start < WINDOW_30M and ld(arena, entry + E_RANGE) == ld(regs, V_RANGE)
+    if detector == D16:
+        return entry == ld(regs, V_PIVOT) or _tried(arena, entry, ld(regs, V_PIVOT))
+    if detector == D17:
+        return level >= 4 and end > at and 0 < answer <= at - ld(regs, V_REACHED)
     if detector == D18:
-        answer = ld(arena, entry + E_ANSWER)
         return answer != 0 and min(end, at) > max(answer, at - WINDOW_60M)
+    if detector == D19:
+        return facts & FACT_FIRST != 0 and at - start < WINDOW_24H
+    if detector == D05 and level < 5:
+        return False
     return at - start < WINDOW_60M
 
 
@@ -835,6 +1444,8 @@ def _gather_heavy(arena: Memory, regs: Memory, slot: int, detector: int, at: int
     count = ld(arena, head + SLOT_COUNT) & LOW
     noted = 0
     cost = 0
+    if ld(arena, head + SLOT_CLOSED) != 0:
+        cost = _closed_cost(arena, ld(arena, head + SLOT_CLOSED), at - WINDOW_24H)
     for place in range(count):
         entry = head + HEAVY_HEADER + place * HEAVY_ENTRY
         cost += _entry_cost(arena, entry, at, WINDOW_24H, 0)
@@ -895,31 +1506,76 @@ def _emit(regs: Memory, out: Memory, key: int, detector: int, level: int, at: in
 
 
 @compiled
-def _judge(
-    hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar: Memory, out: Memory, word: int, slot: int, at: int, light: bool
+def _judge_light(
+    hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar: Memory, out: Memory, word: int, slot: int, at: int
 ) -> None:
-    """Raise the latches of one slot to the levels at an instant and write a crossing for each that rose. Values must be scanned."""
+    """Raise the latches of an all-calls slot to the levels at an instant, a crossing for each that rose. Values must be scanned."""
     limits = _limits(hot, regs, profiles, calendar, word, at)
     if limits < 0:
         return
     st(regs, R_JUDGED, ld(regs, R_JUDGED) + 1)
     head = slot * UNIT
-    latches = ld(arena, head + SLOT_LATCHES)
-    for detector in range(DETECTORS):
-        if (detector in (D08, D21)) != light:
-            continue
+    for detector in (D08, D21):
         value = ld(regs, V + detector)
         warn = ld(profiles, limits + 2 * detector)
         act = ld(profiles, limits + 2 * detector + 1)
         if value < warn and value < act:
             continue
         level = _level(value, warn, act)
-        if level > (latches >> (4 * detector)) & 15:
-            latches = (latches & ~(15 << (4 * detector))) | (level << (4 * detector))
-            noted = _gather_light(arena, regs, slot, detector, at) if light else _gather_heavy(arena, regs, slot, detector, at)
+        if level > _latch(arena, head, detector):
+            _set_latch(arena, head, detector, level)
+            noted = _gather_light(arena, regs, slot, detector, at)
             variant = (limits % PROFILE_WORDS) // (THRESHOLD_ROW * 2)
             _emit(regs, out, ld(hot, word + HOT_KEY), detector, level, at, warn, act, variant, noted)
-    st(arena, head + SLOT_LATCHES, latches)
+
+
+@compiled
+def _judge_heavy(
+    hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar: Memory, out: Memory, word: int, slot: int, at: int, who: int
+) -> None:
+    """The same for a C2+ slot, by the detectors whose bits are set in `who`."""
+    limits = _limits(hot, regs, profiles, calendar, word, at)
+    if limits < 0:
+        return
+    st(regs, R_JUDGED, ld(regs, R_JUDGED) + 1)
+    record = ld(regs, V_RECORD)
+    if record != 0:
+        _usual(arena, regs, profiles, calendar, limits, at)
+    head = slot * UNIT
+    for detector in range(DETECTORS):
+        if (who >> detector) & 1 == 0:
+            continue
+        value = ld(regs, V + detector)
+        warn = ld(profiles, limits + 2 * detector)
+        act = ld(profiles, limits + 2 * detector + 1)
+        if detector >= D04 and record != 0 and detector != D19:
+            warn = _own_limit(regs, detector, 0)
+            act = _own_limit(regs, detector, 1)
+        if value < warn and value < act:
+            continue
+        level = _level(value, warn, act)
+        told = level
+        if detector == D19:  # Its act word is a score; each further country is one more signal.
+            level = min(value, 15) if value >= warn else 0
+            told = 0
+        if level > _latch(arena, head, detector):
+            _set_latch(arena, head, detector, level)
+            st(regs, V_REACHED, act if level >= 2 else min(warn, act))
+            noted = _gather_heavy(arena, regs, slot, detector, at)
+            variant = (limits % PROFILE_WORDS) // (THRESHOLD_ROW * 2)
+            if detector == D20:
+                variant |= ld(regs, V_DAILY) << 2
+            _emit(regs, out, ld(hot, word + HOT_KEY), detector, told, at, warn, act, variant, noted)
+
+
+@inlined
+def _when(now: int, value: int, potential: int, limit: int, gain: int) -> int:
+    """When growth brings a value to a limit: NEVER when it is out of reach, one less when only an answer could bring it nearer."""
+    if potential < limit:
+        return NEVER
+    if gain <= 0:
+        return NEVER - 1
+    return now + (limit - value + gain - 1) // gain
 
 
 @compiled
@@ -930,6 +1586,7 @@ def _plan_wake(hot: Memory, arena: Memory, heap: Memory, regs: Memory, profiles:
     now = ld(regs, R_NOW)
     until = ld(regs, V_UNTIL)
     wake = NEVER
+    head = slot * UNIT
     limits = _limits(hot, regs, profiles, calendar, word, now)
     profile = (ld(hot, word + HOT_TAG) >> 32) & 0xFFFF
     change = ld(regs, R_VARIANT_UNTIL)
@@ -938,18 +1595,31 @@ def _plan_wake(hot: Memory, arena: Memory, heap: Memory, regs: Memory, profiles:
     if change < until:
         wake = change
     if limits >= 0:
-        latches = ld(arena, slot * UNIT + SLOT_LATCHES)
         growth = ld(regs, V_GROWTH)
-        reachable = False
-        for detector in range(4):
-            which = D18 if detector == 3 else detector
-            gain = ld(regs, V_MINUTES) if detector == 3 else growth
-            limit = _next_limit((latches >> (4 * which)) & 15, ld(profiles, limits + 2 * which), ld(profiles, limits + 2 * which + 1))
-            if ld(regs, V_POTENTIAL + which) >= limit:
-                reachable = True
-                if gain > 0:
-                    wake = min(wake, now + (limit - ld(regs, V + which) + gain - 1) // gain)
-        if reachable and ld(regs, V_ANSWER) < until:
+        soonest = NEVER
+        for place in range(6):
+            which = (D01, D02, D03, D18, D17, D16)[place]
+            gain = growth
+            if place == 3:
+                gain = ld(regs, V_MINUTES)
+            elif place == 4:
+                gain = ld(regs, V_LONG)
+            elif place == 5:
+                gain = 0
+            limit = _next_limit(_latch(arena, head, which), ld(profiles, limits + 2 * which), ld(profiles, limits + 2 * which + 1))
+            soonest = min(soonest, _when(now, ld(regs, V + which), ld(regs, V_POTENTIAL + which), limit, gain))
+        if ld(regs, V_RECORD) != 0:
+            limit = _next_limit(_latch(arena, head, D04), ld(regs, V_MONTH_WARN), ld(regs, V_MONTH_ACT))
+            soonest = min(soonest, _when(now, ld(regs, V + D04), ld(regs, V_POTENTIAL + D04), limit, growth))
+            latch = _latch(arena, head, D20)
+            limit = _next_limit(latch, ld(regs, V_DAY_WARN), ld(regs, V_DAY_ACT))
+            soonest = min(soonest, _when(now, ld(regs, V + D03), ld(regs, V_POTENTIAL + D03), limit, growth))
+            limit = _next_limit(latch, ld(regs, V_SOON_WARN), ld(regs, V_SOON_ACT))
+            soonest = min(soonest, _when(now, ld(regs, V_SOON), ld(regs, V_POTENTIAL + D20), limit, growth))
+            _hour_of_week(regs, calendar, now)
+            wake = min(wake, ld(regs, V_HOUR_UNTIL))  # Another hour may be usual for less.
+        wake = min(wake, soonest)
+        if soonest < NEVER and ld(regs, V_ANSWER) < until:
             wake = min(wake, ld(regs, V_ANSWER))
     if wake >= until:
         return
@@ -991,9 +1661,11 @@ def _sweep(hot: Memory, arena: Memory, regs: Memory, hour: int) -> None:
             if light != 0 and _trim_light(arena, light, now) == 0:
                 _give(arena, regs, light)
                 light = 0
-            if heavy != 0 and _trim_heavy(arena, heavy, now) == 0:
-                _give(arena, regs, heavy)
-                heavy = 0
+            if heavy != 0:
+                left = _trim_heavy(arena, regs, heavy, ld(hot, word + HOT_KEY), now)
+                if left == 0 and ld(arena, heavy * UNIT + SLOT_CLOSED) == 0:
+                    _give(arena, regs, heavy)
+                    heavy = 0
             st(hot, word + HOT_SLOTS, heavy | (light << 32))
 
 
@@ -1046,10 +1718,10 @@ def _fire(
         return
     st(regs, R_WAKES, ld(regs, R_WAKES) + 1)
     st(arena, slot * UNIT + SLOT_WAKE, 0)
-    _trim_heavy(arena, slot, due)
+    _recall(arena, regs, slot, key)
     _scan_heavy(arena, regs, slot, due)
     if ld(regs, V_RUNNING) > 0:
-        _judge(hot, arena, regs, profiles, calendar, out, word, slot, due, False)
+        _judge_heavy(hot, arena, regs, profiles, calendar, out, word, slot, due, BETWEEN)
         _plan_wake(hot, arena, heap, regs, profiles, calendar, word, slot)
 
 
@@ -1168,9 +1840,9 @@ def _light_row(
     own = start if kind == CALL else at
     if now - LIGHT_LATE < own < now:
         _scan_light(arena, regs, light, own)
-        _judge(hot, arena, regs, profiles, calendar, out, word, light, own, True)
+        _judge_light(hot, arena, regs, profiles, calendar, out, word, light, own)
     _scan_light(arena, regs, light, now)
-    _judge(hot, arena, regs, profiles, calendar, out, word, light, now, True)
+    _judge_light(hot, arena, regs, profiles, calendar, out, word, light, now)
 
 
 @compiled
@@ -1188,7 +1860,7 @@ def _mark_latest(arena: Memory, slot: int, entry: int) -> None:
     past = other + count * HEAVY_ENTRY
     while other < past:
         facts_other = ld(arena, other + E_FACTS)
-        if other != entry and facts_other >> 30 != 0:
+        if other != entry and facts_other & (FACT_NUMBER | FACT_LAND) != 0:
             later = ld(arena, other + E_START) > start
             same = facts_other ^ facts
             if facts_other & FACT_NUMBER != 0 and same & 0x3FF == 0 and ld(arena, other + E_RANGE) == range_key:
@@ -1235,8 +1907,9 @@ def _heavy_row(
     fresh = max(at, ended) > now - HEAVY_LATE
     found = -1
     count = 0
+    key = ld(hot, word + HOT_KEY)
     if slot != 0:
-        count = _trim_heavy(arena, slot, now)
+        count = _tend(arena, regs, slot, key, now)
         for place in range(count):
             if ld(arena, slot * UNIT + HEAVY_HEADER + place * HEAVY_ENTRY + E_CALL) == call:
                 found = slot * UNIT + HEAVY_HEADER + place * HEAVY_ENTRY
@@ -1245,7 +1918,7 @@ def _heavy_row(
         known = ld(arena, found + E_FACTS) & FACT_KNOWN != 0
         if (answered == 0 or ld(arena, found + E_ANSWER) != 0) and (ended == 0 or known):
             return
-        _arm_heavy(hot, arena, regs, profiles, calendar, word, slot)
+        armed = _arm_heavy(hot, arena, regs, profiles, calendar, word, slot)
         changed = False
         if answered != 0 and ld(arena, found + E_ANSWER) == 0:
             answer = max(answered, ld(arena, found + E_START))
@@ -1259,6 +1932,7 @@ def _heavy_row(
             st(arena, found + E_END, max(ended, ld(arena, found + E_START), ld(arena, found + E_ANSWER)))
             st(arena, found + E_FACTS, ld(arena, found + E_FACTS) | FACT_KNOWN)
         if not changed:
+            _heavy_end(hot, arena, heap, regs, profiles, calendar, out, word, slot, at, armed)
             return
     else:
         if not fresh:
@@ -1269,6 +1943,7 @@ def _heavy_row(
         if slot == 0:
             slot = _take(arena, regs, 1)
             st(hot, word + HOT_SLOTS, (slots & (LOW << 32)) | slot)
+            _recall(arena, regs, slot, key)
         elif count >= ld(regs, R_MAX_HEAVY):
             st(regs, R_EVICTED, ld(regs, R_EVICTED) + 1)
             found = slot * UNIT + HEAVY_HEADER
@@ -1276,6 +1951,8 @@ def _heavy_row(
                 entry = slot * UNIT + HEAVY_HEADER + place * HEAVY_ENTRY
                 if ld(arena, entry + E_END) < ld(arena, found + E_END):
                     found = entry
+            if ld(arena, found + E_ANSWER) != 0 and ld(arena, found + E_END) <= now:
+                _leave(arena, regs, found)
         elif HEAVY_HEADER + (count + 1) * HEAVY_ENTRY > UNIT << (ld(arena, slot * UNIT + SLOT_COUNT) >> 32):
             slot = _bigger(arena, regs, slot)
             st(hot, word + HOT_SLOTS, (slots & (LOW << 32)) | slot)
@@ -1293,19 +1970,58 @@ def _heavy_row(
         st(arena, found + E_FACTS, facts | (FACT_KNOWN if ended != 0 else 0))
         if level >= 3:
             _mark_latest(arena, slot, found)
+            country = (facts >> FACT_COUNTRY) & 0xFFFF
+            if level >= 4 and country != 0:
+                since_day = (ld(hot, word + HOT_TAG) >> 48) & 0xFFFF
+                if _first_ever(arena, regs, slot, found, key, since_day, country):
+                    st(arena, found + E_FACTS, ld(arena, found + E_FACTS) | FACT_FIRST)
     if kind == CALL:
         if now - HEAVY_LATE < start < now:
             _scan_heavy(arena, regs, slot, start)
-            _judge(hot, arena, regs, profiles, calendar, out, word, slot, start, False)
+            _judge_heavy(hot, arena, regs, profiles, calendar, out, word, slot, start, HEAVY)
         if start < ended and now - HEAVY_LATE < ended < now:
             _scan_heavy(arena, regs, slot, ended)
-            _judge(hot, arena, regs, profiles, calendar, out, word, slot, ended, False)
+            _judge_heavy(hot, arena, regs, profiles, calendar, out, word, slot, ended, HEAVY)
     elif now - HEAVY_LATE < at < now:
         _scan_heavy(arena, regs, slot, at)
-        _judge(hot, arena, regs, profiles, calendar, out, word, slot, at, False)
+        _judge_heavy(hot, arena, regs, profiles, calendar, out, word, slot, at, HEAVY)
     _scan_heavy(arena, regs, slot, now)
-    _judge(hot, arena, regs, profiles, calendar, out, word, slot, now, False)
+    _judge_heavy(hot, arena, regs, profiles, calendar, out, word, slot, now, HEAVY)
     _plan_wake(hot, arena, heap, regs, profiles, calendar, word, slot)
+
+
+@compiled
+def _heavy_end(
+    hot: Memory,
+    arena: Memory,
+    heap: Memory,
+    regs: Memory,
+    profiles: Memory,
+    calendar: Memory,
+    out: Memory,
+    word: int,
+    slot: int,
+    at: int,
+    armed: bool,
+) -> None:
+    """An end adds nothing but how short the call was. Where it armed a detector, time alone can now raise that again."""
+    now = ld(regs, R_NOW)
+    count = ld(arena, slot * UNIT + SLOT_COUNT) & LOW
+    limits = _limits(hot, regs, profiles, calendar, word, now)
+    judged = armed
+    if limits >= 0:
+        shape = min(ld(profiles, limits + 2 * D16), ld(profiles, limits + 2 * D16 + 1))
+        share = min(ld(profiles, limits + 2 * D22), ld(profiles, limits + 2 * D22 + 1))
+        judged = judged or count > shape or count >= share
+    if not judged:
+        return
+    if now - HEAVY_LATE < at < now:
+        _scan_heavy(arena, regs, slot, at)
+        _judge_heavy(hot, arena, regs, profiles, calendar, out, word, slot, at, AT_END)
+    _scan_heavy(arena, regs, slot, now)
+    _judge_heavy(hot, arena, regs, profiles, calendar, out, word, slot, now, AT_END)
+    if armed:
+        _plan_wake(hot, arena, heap, regs, profiles, calendar, word, slot)
 
 
 @inlined
@@ -1326,7 +2042,7 @@ def _room(regs: Memory) -> int:
         return OUTPUT_FULL
     if ld(regs, R_ACCOUNTS) >= ld(regs, R_MAX_ACCOUNTS):
         return TABLE_FULL
-    if ld(regs, R_ARENA_TOP) + (4 << ld(regs, R_ARENA_CLASS)) > ld(regs, R_ARENA_UNITS):
+    if ld(regs, R_ARENA_TOP) + (8 << ld(regs, R_ARENA_CLASS)) > ld(regs, R_ARENA_UNITS):
         return ARENA_FULL
     if ld(regs, R_HEAP_SIZE) + 2 > ld(regs, R_HEAP_CAPACITY):
         return HEAP_FULL
@@ -1446,6 +2162,8 @@ def run(
                 level = min(level, 5)
                 tail = min(max(ld_i16(tails, row), 0), 1023)
                 facts = tail | (ld_u16(countries, row) << FACT_COUNTRY) | (level << FACT_CLASS)
+                if flags & FORWARDED != 0:
+                    facts |= FACT_FORWARDED
                 rate = min(max(ld(rates, row), 0), MAX_PRICE)
                 connect = min(max(ld(connects, row), 0), MAX_PRICE)
                 price = rate | (connect << 32)
@@ -1551,6 +2269,49 @@ def wake_all(hot_: Memory, arena_: Memory, heap_: Memory, regs_: Memory, first: 
 
 
 @compiled
+def reserve(arena_: Memory, regs_: Memory, size_class: int) -> int:
+    """A zeroed slot for baselines, as its first unit; 0 when the arena must grow first."""
+    arena, regs = base(arena_), base(regs_)
+    largest = max(size_class, ld(regs, R_ARENA_CLASS))
+    if ld(regs, R_ARENA_TOP) + (1 << size_class) + (8 << largest) > ld(regs, R_ARENA_UNITS):
+        return 0
+    return _take(arena, regs, size_class)
+
+
+@compiled
+def release(arena_: Memory, regs_: Memory, slot: int) -> None:
+    """Give back a slot of baselines."""
+    _give(base(arena_), base(regs_), slot)
+
+
+@compiled
+def rebase(hot_: Memory, arena_: Memory, heap_: Memory, regs_: Memory, keys_: Memory, first: int, count: int) -> int:
+    """After new baselines: closed cost since then counts, and running calls of these accounts are judged anew. Returns where to go on."""
+    hot, arena, heap, regs, keys = base(hot_), base(arena_), base(heap_), base(regs_), base(keys_)
+    for place in range(first, count):
+        if ld(regs, R_HEAP_SIZE) + 2 > ld(regs, R_HEAP_CAPACITY):
+            return place
+        key = ld(keys, place)
+        word = _find(hot, ld(regs, R_CAPACITY), key)
+        if word < 0 or ld(hot, word + HOT_SLOTS) & LOW == 0:
+            continue
+        record = _record_of(arena, regs, key)
+        closed = ld(arena, (ld(hot, word + HOT_SLOTS) & LOW) * UNIT + SLOT_CLOSED)
+        if record != 0 and closed != 0:
+            after, until = ld(arena, record + B_FROM), ld(arena, record + B_UNTIL)
+            spent, following = ld(arena, record + B_SPENT), ld(arena, record + B_NEXT)
+            for number in range(ld(arena, closed * UNIT + CLOSED_FIRST), ld(arena, closed * UNIT + SLOT_COUNT) & LOW):
+                piece = _piece(closed, number)
+                start, end, price = ld(arena, piece), ld(arena, piece + 1), ld(arena, piece + 2)
+                spent += _cost_between(start, end, price, after, until)
+                following += _cost_between(start, end, price, until, NEVER)
+            st(arena, record + B_SPENT, spent)
+            st(arena, record + B_NEXT, following)
+        _wake_soon(hot, arena, heap, regs, word)
+    return count
+
+
+@compiled
 def copy_table(old_: Memory, capacity_old: int, hot_: Memory, arena_: Memory, regs_: Memory, cut: int) -> None:
     """Fill a new table with the records of the old one; those with nothing to remember, or last active before `cut`, are left out."""
     old, hot, arena, regs = base(old_), base(hot_), base(arena_), base(regs_)
@@ -1572,7 +2333,7 @@ def copy_table(old_: Memory, capacity_old: int, hot_: Memory, arena_: Memory, re
                 continue
         if cut > 0 and _active(old, arena, now, word) < cut:
             if slots & LOW != 0:
-                _give(arena, regs, slots & LOW)
+                _give_heavy(arena, regs, slots & LOW)
             if (slots >> 32) & LOW != 0:
                 _give(arena, regs, (slots >> 32) & LOW)
             st(regs, R_EVICTED, ld(regs, R_EVICTED) + 1)
@@ -1626,6 +2387,8 @@ def measure(hot_: Memory, arena_: Memory, regs_: Memory, key: int) -> tuple[int,
         return 0, 0
     now = ld(regs, R_NOW)
     rate = cost = 0
+    if ld(arena, slot * UNIT + SLOT_CLOSED) != 0:
+        cost = _closed_cost(arena, ld(arena, slot * UNIT + SLOT_CLOSED), now - WINDOW_24H)
     for place in range(ld(arena, slot * UNIT + SLOT_COUNT) & LOW):
         entry = slot * UNIT + HEAVY_HEADER + place * HEAVY_ENTRY
         cost += _entry_cost(arena, entry, now, WINDOW_24H, 0)

@@ -42,6 +42,37 @@ def compile_off_hours(days: Iterable[str], zone: ZoneInfo, from_ms: int, until_m
     return np.array([instant * 2 + flag for instant, flag in kept], np.int64)
 
 
+def compile_local_time(zone: ZoneInfo, from_ms: int, until_ms: int) -> Words:
+    """Changes of local time in the same span: words of `(instant_ms << 18) | (seconds east of UTC + 131072)`, ascending, first at 0."""
+    day = datetime.combine(_local_day(from_ms, zone) - timedelta(days=MARGIN_DAYS), time(0), tzinfo=UTC)
+    last = min(_local_day(until_ms, zone) + timedelta(days=MARGIN_DAYS), day.date() + timedelta(days=366 * MAX_YEARS))
+    east = _seconds_east(day, zone)
+    words = [east + 131_072]
+    while day.date() <= last:
+        following = day + timedelta(days=1)
+        if _seconds_east(following, zone) != east:
+            low, high = 0, 86_400  # the change lies after `low` and not after `high` seconds of this day
+            while high - low > 1:
+                middle = (low + high) // 2
+                if _seconds_east(day + timedelta(seconds=middle), zone) == east:
+                    low = middle
+                else:
+                    high = middle
+            east = _seconds_east(following, zone)
+            words.append((((day - EPOCH) // timedelta(milliseconds=1) + high * 1_000) << 18) | (east + 131_072))
+        day = following
+    return np.array(words, np.int64)
+
+
+def month_end(month_ms: int, zone: ZoneInfo) -> int:
+    """When a billing month is over that began at an instant: the same local day of the next month, or its last day."""
+    begin = (EPOCH + timedelta(milliseconds=month_ms)).astimezone(zone)
+    year, month = begin.year + begin.month // 12, begin.month % 12 + 1
+    following = date(year + month // 12, month % 12 + 1, 1)
+    end = datetime.combine(min(date(year, month, 1) + timedelta(days=begin.day - 1), following - timedelta(days=1)), begin.time(), zone)
+    return (end.astimezone(UTC) - EPOCH) // timedelta(milliseconds=1)
+
+
 def occasion(at_ms: int, days: Iterable[str], zone: ZoneInfo) -> str:
     """Why limits are lower at an instant, for sentences: `at night`, `at the weekend`, `on a public holiday` or nothing."""
     local = (EPOCH + timedelta(milliseconds=at_ms)).astimezone(zone)
@@ -59,3 +90,9 @@ def _local_day(at_ms: int, zone: ZoneInfo) -> date:
 def _instant(day: date, hour: int, zone: ZoneInfo) -> int:
     local = datetime.combine(day, time(hour), tzinfo=zone)
     return (local.astimezone(UTC) - EPOCH) // timedelta(milliseconds=1)
+
+
+def _seconds_east(instant: datetime, zone: ZoneInfo) -> int:
+    offset = instant.astimezone(zone).utcoffset()
+    assert offset is not None
+    return int(offset.total_seconds())

@@ -11,7 +11,7 @@ from typing import Final
 
 from ringfence.detection.findings import RuleSpec
 
-ENGINES: Final[tuple[str, ...]] = ("scoring", "identity_rules", "forwarding", "listed", "network", "ranges", "source_rules")
+ENGINES: Final[tuple[str, ...]] = ("kernel_rules", "scoring", "identity_rules", "forwarding", "listed", "network", "ranges", "source_rules")
 """Modules of this room with a `RULES`."""
 
 

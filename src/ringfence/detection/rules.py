@@ -17,7 +17,23 @@ import numpy as np
 
 from ringfence.base.errors import OperatorError
 from ringfence.detection.findings import Parameter, RuleSpec, Unit
-from ringfence.detection.layout import COST_DETECTORS, LIGHT_DETECTORS, MINUTE, NEVER, PROFILE_WORDS, THRESHOLD_ROW, VARIANTS, Detector
+from ringfence.detection.layout import (
+    COST_DETECTORS,
+    EURO_DETECTORS,
+    FACTOR_DETECTORS,
+    LIGHT_DETECTORS,
+    LIMIT_MONTH_FLOOR,
+    LIMIT_USUAL_FLOOR,
+    MAX_TRIALS,
+    MINUTE,
+    MINUTE_DETECTORS,
+    NEVER,
+    PROFILE_WORDS,
+    SIGNAL_DETECTORS,
+    THRESHOLD_ROW,
+    VARIANTS,
+    Detector,
+)
 from ringfence.detection.rule_book import rule_specs
 from ringfence.detection.tables import Words
 from ringfence.telephony.control import Segment
@@ -29,12 +45,13 @@ MAX_RULES_CHARACTERS = 256 * 1024
 MAX_COUNT: Final = 1_000_000
 MAX_EURO: Final = 1_000_000
 MAX_CHANNELS: Final = 100_000
+MAX_FACTOR: Final = 100
 TRUNK_CHANNELS: Final = 10
 """Trunk limits are written for this many channels and scale with the trunk's own, never below one such portion."""
 
 MAX_BAG: Final = 16_383
 """Calls of an account that the kernel remembers at the most: no count is ever higher."""
-REACHABLE: Final[dict[Detector, int]] = {Detector.D12: 260, Detector.D14: 1_000}
+REACHABLE: Final[dict[Detector, int]] = {Detector.D12: 260, Detector.D14: 1_000, Detector.D16: MAX_TRIALS}
 """What a count can come to where the world sets a bound: countries there are, numbers of one range. The rest: `MAX_BAG`."""
 
 _RULE_KEYS = ("name", "mode", *SEGMENTS, "off_hours", "new_account")
@@ -140,7 +157,7 @@ def read_rules(text: str, *, version: int | None = None) -> RuleSet:
     rules: dict[Detector, Rule] = {}
     chosen: dict[str, Chosen] = {}
     for key, table in tables.items():
-        if key in Detector.__members__:
+        if key in Detector.__members__ and Detector[key] not in SIGNAL_DETECTORS:
             rules[Detector[key]] = rule = reader.rule(key, table)
             if _parameters(key):
                 chosen[key] = Chosen(name=rule.name, mode=rule.mode, values=reader.values(key, table))
@@ -276,15 +293,20 @@ class _Reader:
             if value > MAX_EURO or value * 100 != int(value * 100):
                 self.refuse(path, segment, f"{what} is {value}; write euro up to {MAX_EURO:,} with two decimals at the most", "bad_limit")
             return Threshold(value=int(value * 1_000_000) * MINUTE)
+        if detector in FACTOR_DETECTORS:
+            if value > MAX_FACTOR or value * 100 != int(value * 100):
+                told = f"{what} is {value}; write how often the usual, up to {MAX_FACTOR}, with two decimals at the most"
+                self.refuse(path, segment, told, "bad_limit")
+            return Threshold(value=int(value * 100))
         if value != int(value) or value > MAX_COUNT:
             self.refuse(path, segment, f"{what} is {value}; write a whole number up to {MAX_COUNT:,}", "bad_limit")
-        if detector is not Detector.D18 and value > (most := REACHABLE.get(detector, MAX_BAG)):
+        if detector not in MINUTE_DETECTORS and value > (most := REACHABLE.get(detector, MAX_BAG)):
             self.refuse(
                 path, segment, f"{what} is {value}; {detector.name} never counts more than {most:,}, so it could not hold", "never_holds"
             )
         if detector in LIGHT_DETECTORS and value < 2:
             self.refuse(path, segment, f"{what} is {value}; every call would reach it, write 2 or more", "bad_limit")
-        return Threshold(value=int(value) * (MINUTE if detector is Detector.D18 else 1))
+        return Threshold(value=int(value) * (MINUTE if detector in MINUTE_DETECTORS else 1))
 
     def _percent(self, path: tuple[str, ...], table: dict[str, Any], name: str) -> int:
         value = table.get(name, 100)
@@ -350,11 +372,13 @@ def limit_of(rule: Rule, profile: Profile, place: int, variant: int) -> int:
     full = threshold.value
     if threshold.per_channel:
         full = max(profile.channels + threshold.value, rule.limits[0][place].value)
-    elif profile.segment == "trunk":
+    elif profile.segment == "trunk" and rule.detector not in (*FACTOR_DETECTORS, Detector.D17):
         full = full * max(profile.channels, TRUNK_CHANNELS) // TRUNK_CHANNELS
     share = (rule.off_hours if variant & 2 else 100) * (rule.new_account if variant & 1 else 100) * (200 - profile.sensitivity)
     lowered = -(-full * share // 2_000_000)
-    if rule.detector in COST_DETECTORS or rule.detector is Detector.D18:
+    if rule.detector is Detector.D04:  # Only what goes beyond the usual month shrinks.
+        return max(100 - (-(full - 100) * share // 2_000_000), 100)
+    if rule.detector in (*COST_DETECTORS, *FACTOR_DETECTORS, *MINUTE_DETECTORS):
         return max(lowered, 1)
     return max(lowered, min(full, 2))
 
@@ -367,6 +391,12 @@ def profile_words(rules: RuleSet, profile: Profile) -> Words:
             place = (variant * THRESHOLD_ROW + detector) * 2
             words[place] = limit_of(rule, profile, 0, variant)
             words[place + 1] = limit_of(rule, profile, 1, variant)
+        row = variant * THRESHOLD_ROW * 2
+        words[row + LIMIT_MONTH_FLOOR] = rules.value("D04", "floor", profile.segment) * MINUTE
+        words[row + LIMIT_USUAL_FLOOR] = rules.value("D20", "floor", profile.segment) * MINUTE
+        if rules.has("D19"):
+            words[row + 2 * Detector.D19] = 1
+            words[row + 2 * Detector.D19 + 1] = rules.value("D19", "score", profile.segment)
     words[THRESHOLD_ROW * 2 - 1] = profile.exempt_until_ms
     return words
 
@@ -385,9 +415,18 @@ UNIT_OF: Final[dict[Detector, Unit]] = {
     Detector.D14: "numbers",
     Detector.D18: "minutes",
     Detector.D21: "calls",
+    Detector.D13: "calls",
+    Detector.D16: "numbers",
+    Detector.D17: "minutes",
+    Detector.D22: "calls",
+    Detector.D25: "calls",
+    Detector.D05: "calls",
+    Detector.D04: "euro",
+    Detector.D20: "euro",
+    Detector.D19: "countries",
 }
 
 
 def plain_value(detector: Detector, value: int) -> int:
     """A kernel value as people and other rooms count it: micro-euro, milliseconds of talk, or a count."""
-    return value // MINUTE if detector in COST_DETECTORS else value
+    return value // MINUTE if detector in EURO_DETECTORS else value

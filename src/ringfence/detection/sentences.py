@@ -15,12 +15,17 @@ from ringfence.telephony.model import AccountRow, country_letters
 UNPROVEN = "Reported by an agent without a key: not proven, so nothing is blocked for it."
 
 
-def sentence(crossing: Crossing, rule: Rule, calls: Sequence[AccountRow], occasion: str) -> str:
-    """The reason of an alert. `calls` are the rows of the evidence that could be read; `occasion` says why limits are lower now."""
+def sentence(crossing: Crossing, rule: Rule | None, calls: Sequence[AccountRow], occasion: str) -> str:
+    """The reason of an alert, or of a signal (`rule` None: it has no limits).
+
+    `calls` are the rows of the evidence that could be read; `occasion` says why limits are lower now.
+    """
     limit = crossing.threshold_warn if crossing.level == 1 else crossing.threshold_act
-    lowered = _lowered(crossing, rule, occasion) if limit > 1 else []
-    limits = ", ".join([f"limit {_amount(crossing.detector, limit)}", *lowered])
-    text = f"{_what(crossing, calls)} ({limits})"
+    text = _what(crossing, calls)
+    if rule is not None:
+        lowered = _lowered(crossing, rule, occasion) if limit > 1 else []
+        limits = ", ".join([f"limit {_amount(crossing.detector, limit)}", *lowered])
+        text += f" ({limits})"
     if crossing.cost_micro or crossing.rate_micro:
         text += f"; {show_euro(crossing.cost_micro)} so far"
         if crossing.rate_micro:
@@ -28,7 +33,7 @@ def sentence(crossing: Crossing, rule: Rule, calls: Sequence[AccountRow], occasi
     return f"{text}. {UNPROVEN}" if crossing.unkeyed else text
 
 
-def _what(crossing: Crossing, calls: Sequence[AccountRow]) -> str:  # noqa: PLR0911  # One sentence a detector.
+def _what(crossing: Crossing, calls: Sequence[AccountRow]) -> str:  # noqa: C901, PLR0911, PLR0912  # One sentence a detector.
     where = _destinations(calls)
     to = f" to {where}" if where else ""
     amount = _amount(crossing.detector, crossing.observed)
@@ -38,6 +43,26 @@ def _what(crossing: Crossing, calls: Sequence[AccountRow]) -> str:  # noqa: PLR0
     match crossing.detector:
         case Detector.D01 | Detector.D02 | Detector.D03:
             return f"{_count(crossing.count, 'call')}{to} for {amount} within {window}, running ones counted three minutes ahead"
+        case Detector.D04:
+            return f"C2+ calls{to} bring this billing month to {amount}, running ones counted three minutes ahead"
+        case Detector.D20:
+            window = "24 hours" if crossing.daily else "15 minutes"
+            return f"{_count(crossing.count, 'call')}{to} for {amount} within {window}, far above what this account usually spends"
+        case Detector.D19:
+            return f"First calls ever{to}"
+        case Detector.D05:
+            return f"{_count(number, 'call')} to the dearest class{where and f' ({where})'} in {span}"
+        case Detector.D13:
+            callee = calls[-1].callee if calls else ""
+            return f"{_count(number, 'attempt')} to the same number{callee and f' {callee}'}{to and ' in ' + where} in {span}"
+        case Detector.D16:
+            return f"{_count(number, 'number')}{to and ' in ' + where} tried with short or unanswered calls, then a call was answered"
+        case Detector.D17:
+            return f"A call{to} that has been running for {amount}"
+        case Detector.D22:
+            return f"{_count(number, 'call')}{to} within {window}, nearly all of them short or unanswered"
+        case Detector.D25:
+            return f"{_count(number, 'forwarded expensive call')}{to} at the same time"
         case Detector.D06:
             return f"{_count(number, 'expensive call')}{to} at the same time"
         case Detector.D07:

@@ -37,6 +37,8 @@ from ringfence.detection.layout import (
     REGISTERS,
     SCRATCH,
     UNIT,
+    V_HOUR_UNTIL,
+    V_ZONES,
 )
 
 Words = NDArray[np.int64]
@@ -82,6 +84,8 @@ class Tables:
     strangers: bool
     profiles: Words = field(default_factory=lambda: np.zeros(PROFILE_WORDS, np.int64))
     calendar: Words = field(default_factory=lambda: np.zeros(1, np.int64))
+    zones: int = 0
+    """How many words at the end of `calendar` are changes of local time."""
     out: Words = field(default_factory=lambda: np.zeros((OUTPUT_CROSSINGS + MAX_CROSSINGS_A_ROW) * CROSSING_WORDS, np.int64))
 
     @classmethod
@@ -118,7 +122,9 @@ class Tables:
         """The cached interval of the calendar does not hold any more."""
         self.registers[R_VARIANT : R_VARIANT_UNTIL + 1] = 0
         self.registers[R_VARIANT_FROM] = 1
-        self.registers[R_CALENDAR] = len(self.calendar)
+        self.registers[R_CALENDAR] = len(self.calendar) - self.zones
+        self.registers[V_ZONES] = self.zones
+        self.registers[V_HOUR_UNTIL] = 0
 
     def grow_table(self, kernel: Any) -> None:
         """Make room for accounts: a larger table, or for strangers the same one without the half that was silent longest."""

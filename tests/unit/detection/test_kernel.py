@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import numba
 import numpy as np
 import pytest
@@ -18,9 +19,9 @@ from ringfence.detection.engine import Crossing, Engine
 from ringfence.detection.layout import DAY, HOUR, MINUTE, SECOND, Detector
 from ringfence.detection.rules import Profile, read_rules
 from ringfence.telephony.columns import batch_of
-from ringfence.telephony.control import AccountChanged
-from ringfence.telephony.model import AccountRow, Flag, Kind
-from tests.unit.detection.oracle import Oracle
+from ringfence.telephony.control import AccountBaseline, AccountChanged, BaselinesChanged
+from ringfence.telephony.model import AccountRow, Flag, Kind, account_slot
+from tests.unit.detection.oracle import Oracle, Verdict
 
 EXAMPLES = 30
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]  # without `explain`, which traces the kernel for minutes
@@ -30,33 +31,49 @@ EVENING = 1_790_020_800_000 - 30 * MINUTE  # half an hour before 22:00 in Berlin
 ACCOUNTS = tuple((number * 0x9E3779B97F4A7C15 + 12345) % 2**63 for number in (1, 2, 3))
 RATES = {1: 10_000, 2: 40_000, 3: 200_000, 4: 900_000, 5: 2_500_000}
 
-RULES = """
+RULES = (
+    """
 version = 1
-""" + "".join(
-    f"""
+"""
+    + "".join(
+        f"""
 [rules.{name}]
 residential = {{ warn = {warn}, act = {act} }}
 business = {{ warn = {warn * 2}, act = {act * 2} }}
-trunk = {{ warn = {warn * 3}, act = {act * 3} }}
+trunk = {{ warn = {warn * 4}, act = {act * 4} }}
 off_hours = 50
 new_account = 60
 """
-    for name, warn, act in [
-        ("D01", 2, 4),
-        ("D02", 3, 9),
-        ("D03", 5, 12),
-        ("D06", 2, 3),
-        ("D07", 1, 2),
-        ("D08", 2, 3),
-        ("D09", 2, 4),
-        ("D10", 3, 5),
-        ("D11", 2, 4),
-        ("D12", 2, 3),
-        ("D14", 2, 3),
-        ("D18", 5, 12),
-        ("D21", 2, 4),
-    ]
+        for name, warn, act in [
+            ("D01", 2, 4),
+            ("D02", 3, 9),
+            ("D03", 5, 12),
+            ("D06", 2, 3),
+            ("D07", 1, 2),
+            ("D08", 2, 3),
+            ("D09", 2, 4),
+            ("D10", 3, 5),
+            ("D11", 2, 4),
+            ("D12", 2, 3),
+            ("D14", 2, 3),
+            ("D18", 5, 12),
+            ("D21", 2, 4),
+            ("D13", 2, 3),
+            ("D16", 1, 2),
+            ("D17", 5, 12),
+            ("D22", 2, 3),
+            ("D25", 1, 2),
+            ("D05", 1, 2),
+            ("D04", 1.2, 2),
+            ("D20", 1.5, 3),
+        ]
+    )
+    + """
+[rules.D19]
+score = { residential = 20, business = 10, trunk = 5 }
+"""
 )
+RULES = RULES.replace("[rules.D04]", "[rules.D04]\nfloor = 1.20").replace("[rules.D20]", "[rules.D20]\nfloor = 0.80")
 
 
 def plain_kernel(step: int = SECOND) -> Any:
@@ -90,7 +107,9 @@ def calls(draw: Any, span: int) -> list[tuple[int, AccountRow]]:
     level = draw(st.sampled_from([1, 2, 3, 3, 4, 5]))
     key = draw(st.integers(1, 10_000)) * 0x5851F42D4C957F2D % 2**63  # the all-calls bag tells calls apart by 31 bits
     ring = draw(st.sampled_from([0, 1, 5 * SECOND, 59 * SECOND, 6 * MINUTE]))
-    length = draw(st.sampled_from([0, 1, 20 * SECOND, 5 * MINUTE, 5 * MINUTE + 1, 30 * MINUTE, HOUR - 1, 2 * HOUR]))
+    length = draw(
+        st.sampled_from([0, 1, 3 * SECOND, 20 * SECOND, 30 * SECOND, 5 * MINUTE, 5 * MINUTE + 1, 30 * MINUTE, HOUR - 1, 2 * HOUR])
+    )
     answered = start + ring if draw(st.booleans()) else 0
     ended = (answered or start + ring) + length if draw(st.integers(0, 4)) else 0
     common = {
@@ -98,12 +117,12 @@ def calls(draw: Any, span: int) -> list[tuple[int, AccountRow]]:
         "account_key": account,
         "call_key": key,
         "range_key": draw(st.sampled_from([11, 22])),
-        "number_tail": draw(st.sampled_from([0, 1, 2, 3, 999])),
+        "number_tail": draw(st.sampled_from([0, 0, 0, 1, 2, 3, 999])),
         "country": draw(st.sampled_from([0, 17740, 17741, 21324])),
         "destination_class": level,
         "rate": RATES[level] + draw(st.sampled_from([0, 1, 77])),
         "connect_micro": draw(st.sampled_from([0, 0, 90_000])),
-        "flags": draw(st.sampled_from([0, 0, 0, Flag.NATIONAL_VALUE])),
+        "flags": draw(st.sampled_from([0, 0, 0, Flag.FORWARDED, Flag.FORWARDED, Flag.NATIONAL_VALUE])),
         "started_ms": start,
     }
     late = st.sampled_from([0, 0, 0, 0, 0, 0, 0, 1, 1_500, 40 * SECOND, MINUTE, 20 * MINUTE, HOUR, 90 * MINUTE])
@@ -147,6 +166,39 @@ def profiles() -> st.SearchStrategy[Attributes]:
     )
 
 
+def usual() -> st.SearchStrategy[BaselinesChanged | None]:
+    """Baselines told just before the first call: histories long and short, months that end during the calls, hours that begin."""
+    money = st.sampled_from([0, 0, 99, 300_000, 1_000_000, 2_600_049])
+    account = st.builds(
+        AccountBaseline,
+        account_key=st.none(),
+        month_micro=money,
+        highest_month_micro=money,
+        day_median_micro=money,
+        day_mad_micro=money,
+        countries=st.sampled_from([(), (17740,), (1, 2, 3, 4, 17741), (1, 2, 3, 17740, 5, 6, 7, 21324)]),
+        bins=st.lists(st.tuples(st.sampled_from([21, 22, 23, 24]), money, money), max_size=3, unique_by=lambda each: each[0]).map(tuple),
+    )
+    return st.none() | st.builds(
+        BaselinesChanged,
+        version=st.just(7),
+        slot=st.just(0),
+        since_ms=st.sampled_from([EVENING - days * DAY for days in (27, 29, 61, 90)]),
+        month_ms=st.sampled_from([EVENING - 20 * DAY, EVENING - 31 * DAY + 20 * MINUTE]),
+        until_ms=st.sampled_from([EVENING - HOUR, EVENING + MINUTE]),
+        accounts=st.tuples(account, account)
+        .flatmap(lambda pair: st.sampled_from([pair, pair[:1]]))
+        .map(lambda some: tuple(msgspec.structs.replace(each, account_key=key) for each, key in zip(some, ACCOUNTS[:2], strict=False))),
+    )
+
+
+def tell(engine: Engine, record: BaselinesChanged) -> None:
+    """The baselines of all accounts as the worker says them: a slot at a time."""
+    for slot in sorted({account_slot(key) for key in ACCOUNTS}):
+        mine = tuple(account for account in record.accounts if account_slot(account.account_key) == slot)
+        engine.control(msgspec.structs.replace(record, slot=slot, accounts=mine))
+
+
 def told(crossing: Crossing) -> tuple[Any, ...]:
     return (
         crossing.detector,
@@ -156,7 +208,13 @@ def told(crossing: Crossing) -> tuple[Any, ...]:
         crossing.observed,
         crossing.threshold_warn,
         crossing.threshold_act,
+        *((crossing.first_ms, crossing.last_ms, crossing.count) if crossing.detector not in (Detector.D04, Detector.D20) else (0, 0, 0)),
     )
+
+
+def expected(verdict: Verdict) -> tuple[Any, ...]:
+    *said, starts = verdict
+    return (*said, starts[0] if starts else 0, starts[-1] if starts else 0, len(starts))
 
 
 def changed(key: int, profile: Profile, since: int) -> AccountChanged:
@@ -173,11 +231,18 @@ def changed(key: int, profile: Profile, since: int) -> AccountChanged:
 
 
 def run_engine(
-    kernel: Any, rows: list[AccountRow], attributes: Attributes, cuts: Sequence[int] = (), restart: int | None = None
+    kernel: Any,
+    rows: list[AccountRow],
+    attributes: Attributes,
+    cuts: Sequence[int] = (),
+    restart: int | None = None,
+    baselines: BaselinesChanged | None = None,
 ) -> tuple[Engine, list[Crossing]]:
     engine = Engine(read_rules(RULES), time_zone="Europe/Berlin", kernel=kernel)
     for key, (profile, since) in attributes.items():
         engine.control(changed(key, profile, since))
+    if baselines is not None:
+        tell(engine, baselines)
     crossings = []
     places = sorted({0, len(rows), *(cut % (len(rows) + 1) for cut in cuts)})
     for sequence, (first, last) in enumerate(pairwise(places), start=1):
@@ -187,10 +252,12 @@ def run_engine(
     return engine, crossings
 
 
-def run_oracle(rows: list[AccountRow], attributes: Attributes, step: int) -> Oracle:
+def run_oracle(rows: list[AccountRow], attributes: Attributes, step: int, baselines: BaselinesChanged | None = None) -> Oracle:
     oracle = Oracle(read_rules(RULES), BERLIN, step=step)
     for key, (profile, since) in attributes.items():
         oracle.account(key, profile, since)
+    if baselines is not None:
+        oracle.baselines(baselines)
     for place, row in enumerate(rows):
         oracle.row(row, place)
     return oracle
@@ -206,26 +273,26 @@ def run_oracle(rows: list[AccountRow], attributes: Attributes, step: int) -> Ora
 )
 def test_every_crossing_is_the_oracles(kernel: Any, step: int, span: int) -> None:
     @settings(max_examples=EXAMPLES, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
-    @given(logs(span, 12), profiles())
-    def check(rows: list[AccountRow], attributes: Attributes) -> None:
-        oracle = run_oracle(rows, attributes, step)
-        _, crossings = run_engine(kernel, rows, attributes)
-        assert [told(crossing) for crossing in crossings] == [crossing[:7] for crossing in oracle.crossings]
+    @given(logs(span, 12), profiles(), usual())
+    def check(rows: list[AccountRow], attributes: Attributes, baselines: BaselinesChanged | None) -> None:
+        oracle = run_oracle(rows, attributes, step, baselines)
+        _, crossings = run_engine(kernel, rows, attributes, baselines=baselines)
+        assert [told(crossing) for crossing in crossings] == [expected(verdict) for verdict in oracle.crossings]
 
     check()
 
 
 @settings(max_examples=15, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
-@given(logs(DAY, 12), profiles(), st.lists(st.integers(0, 100), max_size=4), st.integers(1, 3))
+@given(logs(DAY, 12), profiles(), st.lists(st.integers(0, 100), max_size=4), st.integers(1, 3), usual())
 def test_batches_and_restarts_change_nothing_not_even_a_byte(
-    rows: list[AccountRow], attributes: Attributes, cuts: list[int], restart: int
+    rows: list[AccountRow], attributes: Attributes, cuts: list[int], restart: int, baselines: BaselinesChanged | None
 ) -> None:
-    _, crossings = run_engine(compiled, rows, attributes)
-    pieces, same = run_engine(compiled, rows, attributes, cuts, restart)
+    _, crossings = run_engine(compiled, rows, attributes, baselines=baselines)
+    pieces, same = run_engine(compiled, rows, attributes, cuts, restart, baselines)
     assert [told(crossing) for crossing in same] == [told(crossing) for crossing in crossings]
     # References name the batch, so bytes are compared with the same cuts: without the restart, and without compilation.
-    alike, _ = run_engine(compiled, rows, attributes, cuts)
-    plain, _ = run_engine(PLAIN, rows, attributes, cuts)
+    alike, _ = run_engine(compiled, rows, attributes, cuts, None, baselines)
+    plain, _ = run_engine(PLAIN, rows, attributes, cuts, None, baselines)
     assert pieces.state_hash() == alike.state_hash() == plain.state_hash()
 
 
@@ -267,7 +334,7 @@ def test_strangers_have_a_table_of_their_own_that_never_grows() -> None:
     assert engine.figures()["state_bytes"] < before + 32 * 2**20
     # The account of the same name that an agent with a key vouches for is somebody else.
     real = AccountRow(at_ms=EVENING + 400_000, account_key=int(keys[-1]), call_key=1, **{**facts, "flags": 0})
-    assert [crossing.unkeyed for crossing in engine.feed(batch_of([real]), 10**6)] == [False]
+    assert {crossing.unkeyed for crossing in engine.feed(batch_of([real]), 10**6)} == {False}
 
 
 def test_tables_grow_and_forget_nothing() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from ringfence.base.errors import OperatorError
 from ringfence.detection.agent import built_in_rules
-from ringfence.detection.layout import MINUTE, NEVER, PROFILE_WORDS, THRESHOLD_ROW, Detector
+from ringfence.detection.layout import MINUTE, NEVER, PROFILE_WORDS, SIGNAL_DETECTORS, THRESHOLD_ROW, Detector
 from ringfence.detection.rule_book import rule_specs
 from ringfence.detection.rules import MAX_RULES_CHARACTERS, SEGMENTS, Profile, limit_of, profile_words, read_rules, rule_toml
 
@@ -36,7 +36,8 @@ false_block = { residential = 12.50, business = 150, trunk = 200 }
 
 def test_the_built_in_rules_name_every_detector_and_only_propose_or_observe() -> None:
     rules = read_rules(built_in_rules())
-    assert set(rules.rules) == set(Detector)
+    assert set(rules.rules) == set(Detector) - set(SIGNAL_DETECTORS)
+    assert all(rules.has(detector.name) for detector in Detector)
     assert {rule.mode for rule in rules.rules.values()} == {"propose", "observe"}
 
 
