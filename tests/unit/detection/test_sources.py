@@ -367,7 +367,7 @@ def test_ticks_move_the_clock_and_find_nothing() -> None:
 def test_a_flood_of_invented_addresses_costs_old_knowledge_and_no_memory() -> None:
     engine = SourceEngine(rule_set(), max_sources=4_096, max_pairs=1 << 13)
     began = time.process_time()
-    sources = [f"{10 + (place >> 16)}.{(place >> 8) & 255}.{place & 255}.1" for place in range(100_000)]
+    sources = [f"{10 + (place >> 16)}.{(place >> 8) & 255}.{place & 255}.1" for place in range(40_000)]
     for number in range(0, len(sources), 4_096):
         rows = [
             refused(MONDAY + number + place, source, f"u{number + place}", 404 if place % 2 else 401, source_key=number + place + 1)
@@ -376,11 +376,11 @@ def test_a_flood_of_invented_addresses_costs_old_knowledge_and_no_memory() -> No
             for place, source in enumerate(sources[number : number + 4_096])
         ]
         engine.feed(batch_of(rows), number // 4_096 + 1)
-    assert time.process_time() - began < 30
+    assert time.process_time() - began < 20
     held = engine.state().scalars["tables"]
     assert all(len(table) <= 4_096 for _, _, table in held)
     assert len(engine.state().scalars["said"]) <= 4_096
-    assert engine.figures()["keys_evicted"] > 100_000
+    assert engine.figures()["keys_evicted"] > 40_000
     assert engine.figures()["state_bytes"] == (1 << 13) * 16
     rows = [refused(MONDAY + 200_000 + place, "198.51.100.7") for place in range(10)]
     assert [f.rule for f in feed(engine, rows, first=500)] == ["E01"], "it still judges"
