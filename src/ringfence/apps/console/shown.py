@@ -30,6 +30,8 @@ class ShownBlock:
     account: str
     alert_id: str
     hits: int
+    loss_micro: int
+    false_block_micro: int
     ended_ms: int
     ended_by: str
     ended_reason: str
@@ -53,6 +55,8 @@ def block(entry: Block, now_ms: int) -> ShownBlock:
         account=entry.account,
         alert_id=entry.alert_id,
         hits=entry.hits,
+        loss_micro=entry.loss_micro,
+        false_block_micro=entry.false_block_micro,
         ended_ms=entry.ended_ms,
         ended_by=words.whose(entry.ended_by),
         ended_reason=entry.ended_reason,
@@ -74,6 +78,8 @@ class ShownProposal:
     approvers: Sequence[str]
     subjects: int
     cost_micro: int
+    loss_micro: int
+    false_block_micro: int
     seconds: int
     created_ms: int
     until_ms: int
@@ -94,6 +100,8 @@ def proposal(entry: Proposal, approvers: Sequence[str]) -> ShownProposal:
         approvers=approvers,
         subjects=entry.subjects,
         cost_micro=entry.cost_micro,
+        loss_micro=entry.loss_micro,
+        false_block_micro=entry.false_block_micro,
         seconds=entry.plan.seconds,
         created_ms=entry.created_ms,
         until_ms=entry.until_ms,
