@@ -83,6 +83,16 @@ def call_tables(paths: Sequence[Path], *, pricing: Pricing, senders: Senders, ke
             raise OperatorError(f"{path.name} cannot be read: {str(refused)[:200]}", reason="not_parquet") from None
 
 
+def text_columns(path: Path, names: Sequence[str]) -> list[list[str]]:
+    """Columns of texts of a small Parquet file. OperatorError when it cannot be read."""
+    try:
+        table = pq.read_table(path, columns=list(names))
+    except (pa.ArrowException, OSError, KeyError) as refused:
+        raise OperatorError(f"{path.name} cannot be read: {str(refused)[:200]}", reason="not_parquet") from None
+    found: list[list[str]] = [table.column(name).cast(pa.string()).to_pylist() for name in names]
+    return found
+
+
 def _charged(table: Any, path: Path) -> pa.Table:
     """The calls that are somebody's, with every column there, the payer as account and times in milliseconds."""
     length = table.num_rows

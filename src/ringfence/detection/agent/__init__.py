@@ -11,6 +11,7 @@ from ringfence.detection.agent.snapshots import read_snapshot
 from ringfence.detection.backtest import Result, RuleFigures, backtest
 from ringfence.detection.lane import Found, Lane
 from ringfence.detection.public_holidays import public_holidays
+from ringfence.detection.replay import Replay, in_order
 from ringfence.detection.rules import RuleSet, read_rules
 from ringfence.detection.views import VIEWS
 
@@ -20,12 +21,14 @@ __all__ = [
     "DetectorAgent",
     "Found",
     "Lane",
+    "Replay",
     "Result",
     "RuleFigures",
     "RuleSet",
     "Standing",
     "backtest",
     "built_in_rules",
+    "in_order",
     "public_holidays",
     "read_rules",
     "read_snapshot",

@@ -4,6 +4,7 @@ from ringfence.enforcement.agent.desk import ask_policy
 from ringfence.enforcement.agent.edge import EdgeAgent
 from ringfence.enforcement.agent.link import Edge
 from ringfence.enforcement.agent.policy import PolicyAgent
-from ringfence.enforcement.policy import settings_for
+from ringfence.enforcement.policy import decide, settings_for
+from ringfence.enforcement.state import State
 
-__all__ = ["Edge", "EdgeAgent", "PolicyAgent", "ask_policy", "settings_for"]
+__all__ = ["Edge", "EdgeAgent", "PolicyAgent", "State", "ask_policy", "decide", "settings_for"]
