@@ -161,7 +161,9 @@ class NetworkEngine:
         if self._weeks[hour, place] != week:
             self._weeks[hour, place] = week
             self._peaks[hour, place] = 0
-        self._peaks[hour, place] = max(self._peaks[hour, place], min(cost, limit))  # What alarmed does not become ordinary.
+        # What is ordinary may double in a week, so that what alarmed does not become ordinary.
+        most = max(2 * ordinary, floor) if self._known(hour, week).any() else cost
+        self._peaks[hour, place] = max(self._peaks[hour, place], min(cost, most))
         level = level_of(cost, limit + 1, limit + 1)
         before, self._latch = self._latch, level and max(self._latch, level)
         if level <= before or not self.rules.has("N03"):
@@ -218,13 +220,17 @@ class NetworkEngine:
             self._hour = (hour, days % 7 * 24 + local.hour, days // 7)
         return self._hour[1], self._hour[2]
 
+    def _known(self, hour: int, week: int) -> Any:
+        """Which places hold this hour of one of the last weeks."""
+        return (self._weeks[hour] >= max(week - WEEKS, 0)) & (self._weeks[hour] < week)
+
     def _ordinary(self, hour: int, week: int) -> tuple[int, int]:
         """`(micro-euro of 15 minutes, weeks known)`: the median of this hour of the week, in the first week the highest hour so far."""
-        past = (self._weeks[hour] >= max(week - WEEKS, 0)) & (self._weeks[hour] < week)
+        past = self._known(hour, week)
         known = int(past.sum())
         if known:
             peaks = np.sort(self._peaks[hour][past])
-            return int(peaks[known // 2]), known
+            return int(peaks[(known - 1) // 2]), known
         if self._now - self._began < DAY:
             return 0, 0
         recent = (self._weeks >= max(week - 1, 0)) & (self._weeks <= week)
