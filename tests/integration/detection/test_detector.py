@@ -2,20 +2,24 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from ringfence.archive import batches
 from ringfence.base.ids import keyed_hash
-from ringfence.detection.agent import DetectorAgent, built_in_rules
+from ringfence.detection.agent import VIEWS, DetectorAgent, built_in_rules
 from ringfence.detection.model import Alert, decode_alert
+from ringfence.detection.views import View
 from ringfence.runtime.bus import Bus
 from ringfence.runtime.status import StatusBoard
 from ringfence.telephony.columns import batch_of
 from ringfence.telephony.control import AccountChanged, RuleSetChanged, encode_control
 from ringfence.telephony.model import AccountRow, Kind, country_code
+from ringfence.telephony.network_second import NetworkSecond, encode_second
 from ringfence.telephony.suspicion import Suspicion, decode_suspicion
+from ringfence.telephony.views import row_in_view, views_of
 from tests.harness.engines import NatsServer
+from tests.unit.detection.lives import life
 
 NOON = 1_790_071_200_000  # a Tuesday in September 2026, 12:00 in Berlin
 LOG, SUBJECT = "LOG_account_0", "log.account.0"
@@ -49,9 +53,10 @@ async def tick(bus: Bus, at_ms: int) -> None:
     await bus.publish(SUBJECT, at_ms.to_bytes(8), {"Rf-Kind": "tick"})
 
 
-def make(bus: Bus, folder: Path, name: str = "detector") -> DetectorAgent:
+def make(bus: Bus, folder: Path, name: str = "detector", view: View = "account") -> DetectorAgent:
     return DetectorAgent(
         bus,
+        view=view,
         lane=0,
         snapshots=folder,
         time_zone="Europe/Berlin",
@@ -163,5 +168,56 @@ def test_control_records_take_effect_where_they_stand_and_junk_is_passed_over(ow
         finally:
             await bus.close()
             await detector_bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_every_view_is_judged_and_recovers_by_itself(own_nats: NatsServer, tmp_path: Path) -> None:
+    rows = life()
+    half = len(rows) - 60
+
+    async def feed(bus: Bus, part: Sequence[AccountRow]) -> dict[str, int]:
+        """Rows and ticks into every log, as ingest does; the last sequence of each view."""
+        last: dict[str, int] = {}
+        for row in part:
+            for view, key in views_of(row):
+                batch = batches.encode(batch_of([row_in_view(row, key)]))
+                await bus.publish(f"log.{view}.0", batch, {"Rf-Kind": "rows"})
+        for second in range(part[0].at_ms // 1_000, part[-1].at_ms // 1_000, 7_200):
+            spent = encode_second(NetworkSecond(at_ms=second * 1_000, edge="e", cost_micro=(0, 0, 0, 0, 2_000_000_000, 0)))
+            await bus.publish("log.network.0", spent, {"Rf-Kind": "second"})
+        for view in VIEWS:
+            last[view] = await bus.publish(f"log.{view}.0", part[-1].at_ms.to_bytes(8), {"Rf-Kind": "tick"})
+        return last
+
+    async def judge(bus: Bus, folder: Path, last: Mapping[str, int]) -> dict[str, str]:
+        """All views in one process until they stand there; their states."""
+        async with contextlib.AsyncExitStack() as stack:
+            agents = {view: await stack.enter_async_context(running(make(bus, folder, view=view))) for view in VIEWS}
+            for view, agent in agents.items():
+                await reach(agent, last[view])
+            return {view: agent.lane.state_hash() for view, agent in agents.items()}
+
+    async def scenario() -> None:
+        bus, detector_bus, whole_bus = [await own_nats.connect(name) for name in ("supervisor", "detector", "detector")]
+        try:
+            await judge(detector_bus, tmp_path, await feed(bus, rows[:half]))
+            assert {path.name.split("-")[0] for path in tmp_path.iterdir()} == set(VIEWS)
+            last = await feed(bus, rows[half:])  # While nobody judges.
+            states = await judge(detector_bus, tmp_path, last)
+            alerts, suspicions = await published(bus)
+            assert {alert.subject.kind for alert in alerts} >= {"account", "prefix", "source"}
+            for alert in alerts:
+                named = {"account": alert.account, "prefix": alert.prefix, "source": alert.source_ip}
+                assert named.get(alert.subject.kind, alert.subject.value) == alert.subject.value
+            steps = [(alert.alert_id, alert.step) for alert in alerts]
+            assert len(set(steps)) == len(steps)
+            assert suspicions
+            # Other detectors without any snapshot judge the whole log alike and publish nothing.
+            assert await judge(whole_bus, tmp_path / "other", last) == states
+            assert await published(bus) == (alerts, suspicions)
+        finally:
+            for each in (bus, detector_bus, whole_bus):
+                await each.close()
 
     asyncio.run(scenario())
