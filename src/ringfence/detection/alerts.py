@@ -66,6 +66,13 @@ SIGNALS: Final = frozenset({"D19"})
 """Detectors of the kernel that open no alert; their limit is their score."""
 
 
+LONG_CALL: Final = "D17"
+"""Detector of running calls that last too long: it asks to end them."""
+ENDED_CLASS: Final = 4
+ENDED: Final[dict[str, int]] = {"D02": 10, "D07": 1}
+"""Detectors whose block also ends running C4+ calls of the evidence, and how many of the newest."""
+
+
 class Resolver(Protocol):
     """Where the text of a row is found."""
 
@@ -346,6 +353,7 @@ class AlertBook:
             at_ms=finding.at_ms,
             loss_micro=weighed.loss_micro,
             false_block_micro=weighed.false_block_micro,
+            ends=tuple(each for each in finding.ends if each.value in episode.evidence.calls),
         )
 
 
@@ -394,6 +402,7 @@ def _told(crossing: Crossing, key: Key, rules: RuleSet, occasion: str, resolver:
         calls=calls,
         reason=sentence(crossing, rule, rows, occasion),
         measures=_measures(detector, account, rows) if rows else (),
+        ends=_running(rows)[-ENDED.get(detector.name, 0) :] if crossing.rate_micro and detector.name in ENDED else (),
     )
     thresholds = {**_thresholds(finding), "off_hours": crossing.off_hours, "new_account": crossing.new_account}
     observed = {**_observed(finding), "calls": crossing.count, **facets(rows)}
@@ -459,6 +468,8 @@ def _signals(finding: Finding) -> list[Signal]:
 
 def _measures(detector: Detector, account: str, calls: Sequence[AccountRow]) -> tuple[Measure, ...]:
     """Smallest useful measure first."""
+    if detector.name == LONG_CALL:
+        return _running(calls)
     least = CLASS_OF.get(detector)
     if least is None:
         return ()
@@ -470,6 +481,14 @@ def _measures(detector: Detector, account: str, calls: Sequence[AccountRow]) -> 
                 return Measure(scope="number", value=digits), refused
             return Measure(scope="range", value=digits[:-3]), refused
     return (refused,)
+
+
+def _running(calls: Sequence[AccountRow]) -> tuple[Measure, ...]:
+    """The calls to C4 and above that may still run, oldest first. An edge that does not find one ends nothing."""
+    dear = {
+        row.call_id: row.destination_class for row in calls if row.destination_class >= ENDED_CLASS and row.call_id and not row.ended_ms
+    }
+    return tuple(Measure(scope="call", value=call_id, destination_class=each) for call_id, each in dear.items() if call_id)
 
 
 def _alert(episode: Episode, state: State, at_ms: int) -> Alert:

@@ -73,6 +73,8 @@ class Finding:
     """One sentence that a tired person understands, with the observed value and the limit."""
     measures: tuple[Measure, ...] = ()
     """Smallest useful measure first; empty: alert only."""
+    ends: tuple[Measure, ...] = ()
+    """Running calls (scope call, C4 and above, in `calls`) to end together with the block."""
     observed_more: Mapping[str, Any] = field(default_factory=dict)
     """Further observed values for the evidence: ranges, networks, families, countries, accounts."""
     mode: Mode | None = None

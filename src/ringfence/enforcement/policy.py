@@ -111,7 +111,7 @@ def decide(suspicion: Suspicion, state: State, settings: PolicySettings, now_ms:
         if after.is_open:
             decision = _propose(suspicion, plan, "breaker", state, now_ms)
             return decision if before.is_open else replace(decision, opened=after)
-    return Decision(impose=(_block_of(suspicion, plan, now_ms),))
+    return Decision(impose=(_block_of(suspicion, plan, now_ms), *_calls_to_end(suspicion, plan, state, now_ms)))
 
 
 def _not_at_all(suspicion: Suspicion, state: State, now_ms: int) -> Objection | None:
@@ -249,6 +249,20 @@ def _block_of(suspicion: Suspicion, plan: BlockPlan, now_ms: int) -> Block:
         loss_micro=suspicion.loss_micro,
         false_block_micro=suspicion.false_block_micro,
     )
+
+
+def _calls_to_end(suspicion: Suspicion, plan: BlockPlan, state: State, now_ms: int) -> list[Block]:
+    """The running calls that end together with a block: each only at C4 and above, with evidence, and once."""
+    ended: list[Block] = []
+    for measure in suspicion.ends[:MAX_CALLS] if plan.scope is not Scope.CALL else ():
+        try:
+            value = normal_value(Scope.CALL, measure.value, measure.destination_class)
+        except OperatorError:
+            continue
+        if value in suspicion.calls and in_force(Scope.CALL, value, measure.destination_class, state, now_ms) is None:
+            one = BlockPlan(scope=Scope.CALL, value=value, destination_class=measure.destination_class, seconds=CALL_MS // 1000)
+            ended.append(_block_of(suspicion, one, now_ms))
+    return ended
 
 
 def _origin(suspicion: Suspicion) -> str:

@@ -47,6 +47,8 @@ class Suspicion(msgspec.Struct, frozen=True, kw_only=True):
     """What going on would cost: chance of fraud x cost per minute x minutes until somebody would stop it."""
     false_block_micro: int = 0
     """What being wrong would cost: chance that it is no fraud x cost of a false block."""
+    ends: tuple[Measure, ...] = ()
+    """Running calls (scope call) to end together with the block, when a rule may act; all of them in `calls`."""
 
 
 _encoder = msgspec.json.Encoder()

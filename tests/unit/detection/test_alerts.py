@@ -318,3 +318,12 @@ def test_alerts_of_the_kernel_say_what_attacks_have_in_common() -> None:
     alert = next(alert for alert in Live().feed(rows).output.alerts if alert.rule == "D06")
     shared = {name: alert.evidence.observed[name] for name in ("ranges", "networks", "families", "countries")}
     assert shared == {"ranges": ["23222550"], "networks": ["AS64496"], "families": ["AVM FRITZ!Box 7590"], "countries": ["SL"]}
+
+
+def test_running_c4_calls_of_the_evidence_are_named_to_be_ended() -> None:
+    by_rule = {suspicion.rule: suspicion for suspicion in Live(mode="act").feed(rows_of(fraud(8))).output.suspicions}
+    assert by_rule["D07"].ends == (Measure(scope="call", value=by_rule["D07"].calls[-1], destination_class=4),)
+    assert {each.value for each in by_rule["D02"].ends} <= set(by_rule["D02"].calls)
+    assert by_rule["D09"].ends == ()
+    cheap = [msgspec.structs.replace(call, destination_class=3) for call in fraud(8)]
+    assert not any(suspicion.ends for suspicion in Live(mode="act").feed(rows_of(cheap)).output.suspicions)
