@@ -469,7 +469,7 @@ def _signals(finding: Finding) -> list[Signal]:
 def _measures(detector: Detector, account: str, calls: Sequence[AccountRow]) -> tuple[Measure, ...]:
     """Smallest useful measure first."""
     if detector.name == LONG_CALL:
-        return _running(calls)
+        return (*_running(calls), Measure(scope="class", value=account, destination_class=ENDED_CLASS))
     least = CLASS_OF.get(detector)
     if least is None:
         return ()

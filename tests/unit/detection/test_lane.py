@@ -14,6 +14,7 @@ from ringfence.detection.findings import SIGNAL, Finding
 from ringfence.detection.lane import STATE_FORMAT
 from ringfence.detection.layout import HOUR
 from ringfence.detection.model import Alert
+from ringfence.detection.replay import Replay
 from ringfence.detection.rules import read_rules
 from ringfence.detection.views import VIEWS, View
 from ringfence.telephony.columns import batch_of, split_ref
@@ -99,6 +100,17 @@ def test_the_cutting_of_the_log_into_batches_changes_no_id(view: View) -> None:
     fine, coarse = Player(view).play(rows, 1), Player(view).play(rows, 50)
     assert opened(fine.output.alerts) == opened(coarse.output.alerts) != set()
     assert set(raised(coarse.output.suspicions)) == set(raised(fine.output.suspicions))
+
+
+def test_a_replay_says_what_the_live_lanes_said() -> None:
+    rows = life()
+    replay = Replay(RULES, time_zone="Europe/Berlin", mode="act")
+    output = Output()
+    for start in range(0, len(rows), 40):
+        output.add(replay.feed(batch_of(rows[start : start + 40])))
+    live = [Player(view).play(rows, 3).output for view in VIEWS if view != "network"]
+    assert opened(output.alerts) == set().union(*(opened(each.alerts) for each in live)) != set()
+    assert set(raised(output.suspicions)) == {name for each in live for name in raised(each.suspicions)} != set()
 
 
 def test_the_account_view_sees_both_the_takeover_and_the_spending() -> None:
