@@ -30,12 +30,13 @@ class Ladder:
 
     def next_step(self, past: Iterable[Block], now_ms: int) -> Step:
         """The rung for one more block, given all blocks of the same scope and value."""
-        hits, current = 0, 0
+        reached, current = 0, 0
         for block in past:
             if not block.origin.startswith("rule:") or block.state == "lifted" or block.imposed_ms <= now_ms - MEMORY_MS:
                 continue
+            # By the rung that each stands on, not by their number: a weaker block that a stronger one followed was one hit with it.
+            reached = max(reached, block.hits)
             if block.in_force(now_ms):
                 current = max(current, block.hits)
-            hits += 1
-        hits = current or hits + 1
+        hits = current or reached + 1
         return Step(hits=hits, duration_ms=self.first_ms if hits == 1 else self.second_ms, needs_person=hits > 2)

@@ -36,3 +36,8 @@ def test_a_weaker_block_in_force_is_the_same_hit() -> None:
     in_force = replace(block(until_ms=NOW_MS + 1), hits=2)
     step = LADDER.next_step([past(1, ago_ms=DAY_MS), in_force], NOW_MS)
     assert (step.hits, step.needs_person) == (2, False)
+
+
+def test_two_blocks_of_one_hit_are_one_rung_when_both_are_over() -> None:
+    both = [past(1, ago_ms=2 * HOUR_MS), past(2, ago_ms=2 * HOUR_MS - 60_000)]
+    assert LADDER.next_step(both, NOW_MS).hits == 2
