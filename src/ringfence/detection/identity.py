@@ -143,7 +143,7 @@ class IdentityEngine:
             contacts = self._none
         columns.append(contacts)
         events = self._run(self._tables[0], columns, length, 0)
-        if bool(np.any(numeric["flags"] & np.uint16(Flag.UNKEYED))):
+        if self._tables[1].accounts or bool(np.any(numeric["flags"] & np.uint16(Flag.UNKEYED))):
             events += self._run(self._tables[1], columns, length, 1)
             events.sort(key=lambda event: event.place)
         else:

@@ -99,7 +99,6 @@ from ringfence.detection.identity_layout import (
     R_ROWS,
     R_SLOTS,
     R_STATUS,
-    R_SWEPT,
     SEQUENCE_REST,
     SLOT_MASK,
     SWEEPS_A_DAY,
@@ -268,7 +267,7 @@ def _add(hot: Memory, arena: Memory, regs: Memory, word: int, kind: int, most: i
         if facts & 3 == kind:
             held += 1
             worth = ld(arena, entry + E_LAST) + (facts & E_KNOWN) * (1 << 56)
-            if worst < 0 or worth < least:
+            if worst < 0 or worth < least or (worth == least and ld(arena, entry + E_KEY) < ld(arena, _entry(slot, worst) + E_KEY)):
                 worst, least = place, worth
     if held >= most:
         _drop(arena, slot, worst)
@@ -338,7 +337,7 @@ def _unpack(hot: Memory, arena: Memory, regs: Memory, word: int) -> int:
         entry = _entry(slot, 0)
         st(arena, header + H_COUNT, ld(arena, header + H_COUNT) + 1)
         st(arena, entry + E_KEY, family)
-        st(arena, entry + E_FACTS, FAMILY | E_KNOWN)
+        st(arena, entry + E_FACTS, FAMILY | E_KNOWN | (1 << E_DAYS))
         st(arena, entry + E_SINCE, EPOCH + day * DAY)
         st(arena, entry + E_LAST, max(EPOCH + day * DAY, _home_time(home)))
     st(hot, word + 1, W_SLOT | (packed & (3 << W_SEGMENT)) | (slot << 8))
@@ -347,7 +346,7 @@ def _unpack(hot: Memory, arena: Memory, regs: Memory, word: int) -> int:
 
 
 @compiled
-def _repack(hot: Memory, arena: Memory, regs: Memory, word: int) -> None:
+def _repack(hot: Memory, arena: Memory, regs: Memory, limits: Memory, word: int, now: int) -> None:
     """Back to the word when a slot says no more than it can; else into the smallest slot that holds it."""
     packed = ld(hot, word + 1)
     slot = (packed >> 8) & SLOT_MASK
@@ -355,7 +354,9 @@ def _repack(hot: Memory, arena: Memory, regs: Memory, word: int) -> None:
     count = _count(arena, slot)
     facts = ld(arena, header + H_FACTS)
     days = ld(arena, header + H_DAYS)
-    plain = count <= 1 and facts >> F_CHANNELS == 1 and days & LOW != 0
+    # The word has one day for first sight and change: both must be too long ago for the difference to matter.
+    day = max(days & LOW, days >> 32)
+    plain = count <= 1 and facts >> F_CHANNELS == 1 and days & LOW != 0 and _day(now) - day > max(ld(limits, L_LEARNING), 2)
     plain = plain and ld(arena, header + H_SUSPECT) == 0 and ld(arena, header + H_TRAVEL) == 0
     plain = plain and ld(arena, header + H_ODD) == 0 and ld(arena, header + H_TOLD) == 0
     family = 0
@@ -370,8 +371,6 @@ def _repack(hot: Memory, arena: Memory, regs: Memory, word: int) -> None:
         if size_class < ld(arena, header + H_COUNT) >> 32:
             _resize(hot, arena, regs, word, size_class)
         return
-    # The word has one day for both; the later keeps a family from being called stable too early.
-    day = max(days & LOW, days >> 32)
     kept = (packed & (3 << W_SEGMENT)) | ((facts & 1) << 1) | (((facts >> F_DEAR) & 15) << W_DEAR)
     home = ld(arena, header + H_HOME)
     home = (home ^ ((HOME_MASK + 1) >> 1)) - ((HOME_MASK + 1) >> 1)  # As a signed number, or the word would not fit.
@@ -387,8 +386,9 @@ def _forget(arena: Memory, slot: int, now: int, days: int) -> None:
     newest, best = -1, -1
     for place in range(_count(arena, slot)):
         entry = _entry(slot, place)
-        if ld(arena, entry + E_FACTS) & 3 == FAMILY and ld(arena, entry + E_LAST) > newest:
-            newest, best = ld(arena, entry + E_LAST), ld(arena, entry + E_KEY)
+        last, tag = ld(arena, entry + E_LAST), ld(arena, entry + E_KEY)
+        if ld(arena, entry + E_FACTS) & 3 == FAMILY and (last > newest or (last == newest and tag > best)):
+            newest, best = last, tag
     place = _count(arena, slot) - 1
     while place >= 0:
         entry = _entry(slot, place)
@@ -422,32 +422,26 @@ def _forget(arena: Memory, slot: int, now: int, days: int) -> None:
 def _sweep(hot: Memory, arena: Memory, regs: Memory, limits: Memory, now: int) -> None:
     """Tidy the next part of the table. What is dropped here would have been dropped at the account's next row."""
     capacity = ld(regs, R_CAPACITY)
-    part = ld(regs, R_SWEPT) % SWEEPS_A_DAY
+    part = now // HOUR % SWEEPS_A_DAY
     for place in range(capacity * part // SWEEPS_A_DAY, capacity * (part + 1) // SWEEPS_A_DAY):
         packed = ld(hot, place * HOT + 1)
         if packed & W_SLOT:
             _forget(arena, (packed >> 8) & SLOT_MASK, now, ld(limits, L_FORGET))
-            _repack(hot, arena, regs, place * HOT)
-    st(regs, R_SWEPT, part + 1)
+            _repack(hot, arena, regs, limits, place * HOT, now)
 
 
 @compiled
 def _clock(hot: Memory, arena: Memory, regs: Memory, limits: Memory, at: int) -> None:
-    """Move the event clock; every hour a part of the table is tidied."""
+    """Move the event clock; every hour a part of the table is tidied. After a longer silence once over the table is enough."""
     if at <= ld(regs, R_NOW):
         return
     due = ld(regs, R_NEXT_SWEEP)
-    if due == 0:
-        due = at - at % HOUR + HOUR
-    swept = 0
-    while due <= at:
-        if swept < SWEEPS_A_DAY:  # Longer silence: once over the whole table is enough.
+    if due != 0 and ld(regs, R_ACCOUNTS) != 0:
+        due = max(due, (at // HOUR - SWEEPS_A_DAY + 1) * HOUR)
+        while due <= at:
             _sweep(hot, arena, regs, limits, due)
-            swept += 1
             due += HOUR
-        else:
-            due = at - at % HOUR + HOUR
-    st(regs, R_NEXT_SWEEP, due)
+    st(regs, R_NEXT_SWEEP, (at // HOUR + 1) * HOUR)
     st(regs, R_NOW, at)
 
 
@@ -482,12 +476,12 @@ def _suspect(arena: Memory, slot: int, at: int) -> None:
         entry = _entry(slot, place)
         facts = ld(arena, entry + E_FACTS)
         if facts & 3 != BINDING and facts & E_KNOWN and ld(arena, entry + E_SINCE) > at - TRUST_WITHDRAWN:
-            st(arena, entry + E_FACTS, facts & ~E_KNOWN)
+            st(arena, entry + E_FACTS, (facts & ~(E_KNOWN | (0xFF << E_DAYS))) | (1 << E_DAYS))
 
 
 @compiled
-def _seen(arena: Memory, slot: int, entry: int, at: int, limits: Memory) -> None:
-    """An entry was seen again: count its days, and believe it when it was quiet long enough."""
+def _seen(arena: Memory, slot: int, entry: int, at: int, noted: int, limits: Memory) -> None:
+    """An entry was seen again: count its days, and believe it when it was quiet long enough. `noted`: the time that is kept."""
     facts = ld(arena, entry + E_FACTS)
     last = ld(arena, entry + E_LAST)
     if _day(at) > _day(last):
@@ -504,7 +498,7 @@ def _seen(arena: Memory, slot: int, entry: int, at: int, limits: Memory) -> None
                 days = ld(arena, slot * UNIT + H_DAYS)
                 st(arena, slot * UNIT + H_DAYS, (days & LOW) | (max(days >> 32, _day(at)) << 32))
     st(arena, entry + E_FACTS, facts)
-    st(arena, entry + E_LAST, max(last, at))
+    st(arena, entry + E_LAST, max(last, noted))
 
 
 @compiled
@@ -634,7 +628,7 @@ def _network(
     slot = (ld(hot, word + 1) >> 8) & SLOT_MASK
     entry = _lookup(arena, slot, NETWORK, network)
     if entry >= 0:
-        _seen(arena, slot, entry, at, limits)
+        _seen(arena, slot, entry, at, at, limits)
         return entry
     header = slot * UNIT
     learning = _day(at) - (ld(arena, header + H_DAYS) & LOW) < ld(limits, L_LEARNING)
@@ -667,14 +661,15 @@ def _family(
     family: int,
     scanner: bool,
     segment: int,
-) -> int:
-    """Find or learn a User-Agent family (D31); returns its tag, as entries may move."""
+) -> None:
+    """Find or learn a User-Agent family (D31). Its last sight is kept as exactly as the packed word keeps one at home."""
+    noted = at - (at - EPOCH) % HOME_STEP
     slot = (ld(hot, word + 1) >> 8) & SLOT_MASK
     header = slot * UNIT
     entry = _lookup(arena, slot, FAMILY, family)
     if entry >= 0:
         again = _day(at) > _day(ld(arena, entry + E_LAST))
-        _seen(arena, slot, entry, at, limits)
+        _seen(arena, slot, entry, at, noted, limits)
         if scanner and ld(limits, L_SCANNER) != 0:
             facts = ld(arena, entry + E_FACTS)
             first = (facts >> E_SCORE) & SCORE_MASK < ld(limits, L_SCANNER)
@@ -685,7 +680,7 @@ def _family(
             if first or again:
                 _suspect(arena, slot, at)
                 _say(regs, out, D31, 0, key, at, row, ld(limits, L_SCANNER), 1, 0, 0, segment)
-        return family
+        return
     days = ld(arena, header + H_DAYS)
     stable = _day(at) - (days >> 32)
     alone = True
@@ -703,16 +698,20 @@ def _family(
     entry = _add(hot, arena, regs, word, FAMILY, MAX_FAMILIES)
     header = ((ld(hot, word + 1) >> 8) & SLOT_MASK) * UNIT
     st(arena, entry + E_KEY, family)
-    st(arena, entry + E_FACTS, FAMILY | (E_KNOWN if learned else 0) | (1 << E_DAYS) | (score << E_SCORE))
-    st(arena, entry + E_SINCE, at)
-    st(arena, entry + E_LAST, at)
+    facts = FAMILY | (1 << E_DAYS) | (score << E_SCORE)
     if learned:
-        st(arena, header + H_DAYS, (days & LOW) | (max(days >> 32, _day(at)) << 32))
+        facts |= E_KNOWN
+    st(arena, entry + E_FACTS, facts)
+    st(arena, entry + E_SINCE, at)
+    st(arena, entry + E_LAST, noted)
+    if learned:
+        changed = max(days >> 32, _day(at))
+        st(arena, entry + E_SINCE, EPOCH + changed * DAY)
+        st(arena, header + H_DAYS, (changed if alone else days & LOW) | (changed << 32))
     if score != 0:
         if scanner:
             _suspect(arena, header // UNIT, at)
         _say(regs, out, D31, 0, key, at, row, score, int(scanner), stable, 0, segment)
-    return family
 
 
 @compiled
@@ -1119,9 +1118,6 @@ def run(
         if not counts or ((flags & UNKEYED) != 0) != (unkeyed != 0) or flags & FORWARDED or ld_u8(directions, row) != 0:
             row += 1
             continue
-        status = _status(regs)
-        if status != DONE:
-            break
         if kind == CALL and ld(starteds, row) > 0:
             at = min(at, ld(starteds, row))
         at = max(at, EPOCH + DAY)
@@ -1144,13 +1140,19 @@ def run(
         country = ld_u16(countries, row)
         family = ld(families, row)
         if family != 0:
-            family = (family >> 20) & FAMILY_MASK
-            family = max(family, 1)
+            family = max((family >> 20) & FAMILY_MASK, 1)
         if own and country != 0 and country != ld(regs, R_HOME_COUNTRY):
             st(regs, R_HOME_COUNTRY, country)
-        counted += 1
-        word = _place(hot, regs, key)
+        word = _find(hot, capacity, key)
+        if word < 0:
+            status = _status(regs)
+            if status != DONE:
+                break
+            word = _place(hot, regs, key)
         if not _plain_row(hot, word, at, kind, level, flags, own, network, family):
+            status = _status(regs)
+            if status != DONE:
+                break
             _look(
                 hot,
                 arena,
@@ -1173,6 +1175,7 @@ def run(
                 ld(sources, row),
                 ld(contacts, row),
             )
+        counted += 1
         row += 1
     st(regs, R_ROWS, ld(regs, R_ROWS) + counted)
     st(regs, R_STATUS, status)

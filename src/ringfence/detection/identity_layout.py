@@ -99,7 +99,6 @@ R_MAX_ACCOUNTS: Final = 3
 R_ARENA_UNITS: Final = 4
 R_ARENA_TOP: Final = 5
 R_NEXT_SWEEP: Final = 6
-R_SWEPT: Final = 7
 R_HOME_COUNTRY: Final = 8
 R_STATUS: Final = 9
 R_OUT: Final = 10
