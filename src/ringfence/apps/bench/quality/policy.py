@@ -1,18 +1,20 @@
 """Policy and edge of the bench: suspicions become blocks by the product's own decision, and a call is refused by those in force.
 
-Blocks count from a second after the suspicion, twenty times what `block-latency` measures. What policy only proposes blocks nothing: nobody
-is awake in a bench.
+Blocks count from a second after the suspicion, twenty times what `block-latency` measures. What policy proposes because the ladder wants a
+person (the third time) is approved a quarter of an hour later, right or wrong; any other proposal stays one.
 """
 
 from collections import defaultdict
 from typing import Final
 
 from ringfence.enforcement.agent import State, decide, settings_for
-from ringfence.enforcement.model import Block, Scope
+from ringfence.enforcement.model import Block, Proposal, Scope
 from ringfence.telephony.suspicion import Suspicion
 
 REACTION_MS: Final = 1_000
 HOUR_MS: Final = 3_600_000
+PERSON_MS: Final = 15 * 60_000
+"""From a page to a person's yes."""
 
 
 class Policy:
@@ -40,20 +42,25 @@ class Policy:
         if decision.propose is not None:
             self._state.put_proposal(decision.propose)
             self.proposed += 1
+            if decision.propose.cause == "ladder":
+                self._impose(_approved(decision.propose))
         if decision.refused:
             self.refused[decision.refused] += 1
         for block in decision.impose:
-            self._state.put_block(block)
-            self.blocks.append(block)
-            match block.scope:
-                case Scope.NUMBER | Scope.RANGE:
-                    self._of_number[block.value].append(block)
-                case Scope.CLASS | Scope.ACCOUNT:
-                    self._of_account[block.value].append(block)
-                case Scope.SOURCE:
-                    self._of_source[block.value].append(block)
-                case Scope.CALL:
-                    self.ended.setdefault(block.value, block.imposed_ms + REACTION_MS)
+            self._impose(block)
+
+    def _impose(self, block: Block) -> None:
+        self._state.put_block(block)
+        self.blocks.append(block)
+        match block.scope:
+            case Scope.NUMBER | Scope.RANGE:
+                self._of_number[block.value].append(block)
+            case Scope.CLASS | Scope.ACCOUNT:
+                self._of_account[block.value].append(block)
+            case Scope.SOURCE:
+                self._of_source[block.value].append(block)
+            case Scope.CALL:
+                self.ended.setdefault(block.value, block.imposed_ms + REACTION_MS)
 
     @property
     def may_refuse(self) -> bool:
@@ -73,6 +80,23 @@ class Policy:
                     if _in_force(block, at_ms) and (block.scope is Scope.RANGE or length == len(digits)):
                         return block
         return next((block for block in self._of_source.get(source_ip, ()) if _in_force(block, at_ms)), None)
+
+
+def _approved(proposal: Proposal) -> Block:
+    plan, imposed_ms = proposal.plan, proposal.created_ms + PERSON_MS
+    return Block(
+        block_id=proposal.proposal_id,
+        scope=plan.scope,
+        value=plan.value,
+        destination_class=plan.destination_class,
+        imposed_ms=imposed_ms,
+        until_ms=imposed_ms + plan.seconds * 1000,
+        origin=proposal.origin,
+        author="person",
+        reason=proposal.reason,
+        account=proposal.account,
+        hits=plan.hits,
+    )
 
 
 def _in_force(block: Block, at_ms: int) -> bool:
