@@ -25,9 +25,9 @@ from ringfence.runtime.settings import Settings
 from ringfence.runtime.status import StatusBoard
 from ringfence.runtime.streams import log_stream
 from ringfence.telephony.call_records import CALL_COLUMNS, REGISTRATION_COLUMNS
-from ringfence.telephony.control import RatesChanged, encode_control
+from ringfence.telephony.control import NetworksChanged, RatesChanged, encode_control
 from ringfence.telephony.hlog import encode_event
-from ringfence.telephony.model import AccountRow, Kind
+from ringfence.telephony.model import AccountRow, Kind, NetworkKind
 from tests.harness.engines import NatsServer, free_port
 from tests.unit.telephony.wire import HEP_KEY, PHONE, SERVER, bye, invite, verdict
 
@@ -273,5 +273,30 @@ def test_a_taken_port_is_one_sentence(own_nats: NatsServer, tmp_path: Path) -> N
             with pytest.raises(OperatorError, match="cannot listen"):
                 async with running(own_nats, settings):
                     pass
+
+    asyncio.run(scenario())
+
+
+def test_imported_networks_count_without_a_restart_and_each_view_has_its_log(own_nats: NatsServer, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        settings = settings_of(tmp_path)
+        async with running(own_nats, settings) as (ingest, bus):
+            worker = await own_nats.connect("worker")
+            networks = NetworksChanged(version=1, networks=((f"{PHONE[0]}/32", "cgnat"),))
+            await worker.bucket("control").put("networks", encode_control([networks]))
+            await worker.close()
+            async with asyncio.timeout(15):
+                while not ingest.pipeline.senders.of(PHONE[0], "", keyed=True).network_kind:
+                    await asyncio.sleep(0.01)
+            send(settings, one_call("v"))
+            rows = await rows_until(bus, lambda rows: len(rows) >= 3)
+            assert {row.network_kind for row in rows} == {NetworkKind.CGNAT}
+            for view, kinds in (("range", {"rows", "tick"}), ("source", {"rows", "tick"}), ("network", {"second", "tick"})):
+                found: set[str] = set()
+                async with asyncio.timeout(15), contextlib.aclosing(bus.read(log_stream(view, 0), from_sequence=1)) as messages:
+                    async for message in messages:
+                        found.add(message.headers["Rf-Kind"])
+                        if found == kinds:
+                            break
 
     asyncio.run(scenario())

@@ -194,3 +194,9 @@ def test_memory_is_capped(tmp_path: Path, archive: CallArchive) -> None:
 def test_duckdb_reaches_nothing_else(archive: CallArchive, reach: str) -> None:
     with pytest.raises((duckdb.PermissionException, duckdb.InvalidInputException)):
         archive._database.execute(reach)
+
+
+def test_an_inbound_call_is_none_of_the_accounts_own(tmp_path: Path) -> None:
+    archive = filled(tmp_path, row(Kind.CALL, DAY, "out"), row(Kind.INBOUND, DAY, "in"), row(Kind.UNAUTHENTICATED, DAY, "scan", account=""))
+    assert [call.call_id for call in archive.calls(**SPAN)] == ["out"]
+    assert archive.would_refuse(Measure(scope="number", value="23277000111"), **SPAN) == Refusals(1, 1)

@@ -30,15 +30,14 @@ TRUNK = ("203.0.113.200", 5060)
 BOB = ("198.51.100.8", 5060)
 
 
-def wire(**agents: str) -> Wire:
+def wire() -> Wire:
     """With the trunk among the peers, and bob registered."""
-    found = Wire(pipeline(agent(**agents)))
+    found = Wire(pipeline())
     found.to.use_networks(OwnNetworks((("203.0.113.200/32", "peer"), ("198.51.100.0/24", "own_pool"))))
-    if agents.get("trust", "hlog") == "hlog":
-        register = request(
-            "REGISTER", "sip:example.net", call_id="r1", from_uri="sip:4930555@example.net", from_tag="r", cseq=2, contact="sip:bob@x"
-        )
-        found.event(verdict(register, account="4930555", method="REGISTER"))
+    register = request(
+        "REGISTER", "sip:example.net", call_id="r1", from_uri="sip:4930555@example.net", from_tag="r", cseq=2, contact="sip:bob@x"
+    )
+    found.event(verdict(register, account="4930555", method="REGISTER"))
     found.rows.clear()
     return found
 

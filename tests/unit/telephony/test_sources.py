@@ -1,7 +1,7 @@
 """What rows say of where a request came from, and the rows of requests that nobody's credentials stand behind."""
 
 from ringfence.protocols.hep import PayloadType
-from ringfence.protocols.sip import build, request, response
+from ringfence.protocols.sip import SipMessage, build, request, response
 from ringfence.telephony.hlog import encode_event
 from ringfence.telephony.model import Flag, Kind, NetworkKind
 from ringfence.telephony.networks import OwnNetworks, read_origins
@@ -181,15 +181,15 @@ def unanswered(wire: Wire) -> None:
     wire.sip(with_branch(call, "server"), SERVER, GATEWAY)
 
 
-def with_branch(message: object, branch: str) -> object:
-    return with_headers(message, via=f"SIP/2.0/UDP x;branch=z9hG4bK{branch}")  # type: ignore[arg-type]
+def with_branch(message: SipMessage, branch: str) -> SipMessage:
+    return with_headers(message, via=f"SIP/2.0/UDP x;branch=z9hG4bK{branch}")
 
 
 def ack(branch: str, *, to_tag: str = "t1", from_tag: str = "f1", uri: str = "sip:gateway@192.0.2.9", cseq: int = 2) -> bytes:
     message = request(
         "ACK", uri, call_id="c1@phone", from_uri="sip:alice@example.net", from_tag=from_tag, to_uri="sip:x", to_tag=to_tag, cseq=cseq
     )
-    return build(with_branch(message, branch))  # type: ignore[arg-type]
+    return build(with_branch(message, branch))
 
 
 def test_an_ack_of_its_own_transaction_stands_in_for_a_lost_answer() -> None:
