@@ -16,6 +16,7 @@ MORE_DOORS: dict[str, str] = {
     "detection.composed_text": "the format of composed rules",
     "detection.composed_match": "which rows a composed rule counts, for previews over the archive",
     "detection.composed_engine": "the live engine, which a preview lets judge the archive's rows",
+    "detection.composing.service": "versions and states of composed rules, a shell of its own beside the one of alerts",
     "subscribers.sheets": "the format of account lists and networks, which a backtest reads offline, where the service needs a database",
 }
 

@@ -106,10 +106,11 @@ where (h.days, h.time_zone) is distinct from (excluded.days, excluded.time_zone)
 select array(select to_char(day, 'YYYY-MM-DD') from unnest(days) day) as days, time_zone from detection.holidays;
 
 -- add_to_outbox --
-insert into detection.outbox (kind, version, written_at) values (%(kind)s, %(version)s, ringfence.at(%(now_ms)s));
+insert into detection.outbox (kind, version, written_at, subject)
+values (%(kind)s, %(version)s, ringfence.at(%(now_ms)s), %(subject)s);
 
 -- read_outbox --
-select entry_id, kind, version from detection.outbox order by entry_id limit %(limit)s;
+select entry_id, kind, version, subject from detection.outbox order by entry_id limit %(limit)s;
 
 -- settle_outbox --
 delete from detection.outbox where entry_id = any(%(entries)s::bigint[]);
@@ -164,3 +165,73 @@ where m.attack_id = %(attack_id)s order by t.cost_micro desc, t.alert_id limit %
 
 -- attack_of_alert --
 select attack_id from detection.attack_alerts where alert_id = %(alert_id)s;
+
+-- add_composed_rule --
+insert into detection.composed_rules (rule_id, state, version, changed_at, changed_by)
+values (%(rule_id)s, 'draft', 0, ringfence.at(%(now_ms)s), %(by)s) on conflict (rule_id) do nothing;
+
+-- add_composed_version --
+insert into detection.composed_versions (rule_id, version, toml, title, note, author, saved_at)
+select %(rule_id)s, coalesce(max(version), 0) + 1, %(toml)s, %(title)s, %(note)s, %(by)s, ringfence.at(%(now_ms)s)
+from detection.composed_versions where rule_id = %(rule_id)s returning version;
+
+-- count_composed_in_force --
+select count(*) as rules from detection.composed_rules where state in ('probation', 'active');
+
+-- list_composed --
+-- Precision is of people's answers to the rule's alerts; an alert of built-in rules never counts here.
+select r.rule_id, r.state, r.version, ringfence.ms(r.changed_at) as changed_ms, r.changed_by, v.version as newest, v.toml, v.title, v.note,
+    v.author, ringfence.ms(v.saved_at) as saved_ms, a.alerts, a.fraud, a.not_fraud, a.unsure
+from detection.composed_rules r
+join lateral (select * from detection.composed_versions v where v.rule_id = r.rule_id order by v.version desc limit 1) v on true
+cross join lateral (
+    select count(*) as alerts, count(*) filter (where feedback = 'fraud') as fraud,
+        count(*) filter (where feedback = 'not_fraud') as not_fraud, count(*) filter (where feedback = 'unsure') as unsure
+    from detection.alerts where rule = r.rule_id
+) a
+where %(rule_id)s = '' or r.rule_id = %(rule_id)s
+order by array_position(array['active', 'probation', 'draft', 'retired'], r.state), r.rule_id limit 1000;
+
+-- list_composed_versions --
+select v.version, v.toml, v.title, v.note, v.author, ringfence.ms(v.saved_at) as saved_ms, a.alerts, a.fraud, a.not_fraud
+from detection.composed_versions v
+cross join lateral (
+    select count(*) as alerts, count(*) filter (where feedback = 'fraud') as fraud, count(*) filter (where feedback = 'not_fraud') as not_fraud
+    from detection.alerts where rule = v.rule_id and rule_version = v.version
+) a
+where v.rule_id = %(rule_id)s order by v.version desc limit 200;
+
+-- list_composed_changes --
+select version, state, ringfence.ms(changed_at) as changed_ms, changed_by, note
+from detection.composed_changes where rule_id = %(rule_id)s order by changed_at desc limit 200;
+
+-- find_composed_version --
+select toml from detection.composed_versions where rule_id = %(rule_id)s and version = %(version)s;
+
+-- set_composed_state --
+update detection.composed_rules set state = %(state)s, version = %(version)s, changed_at = ringfence.at(%(now_ms)s), changed_by = %(by)s
+where rule_id = %(rule_id)s returning rule_id;
+
+-- add_composed_change --
+insert into detection.composed_changes (rule_id, version, state, changed_at, changed_by, note)
+values (%(rule_id)s, %(version)s, %(state)s, ringfence.at(%(now_ms)s), %(by)s, %(note)s)
+on conflict (rule_id, changed_at) do update set version = excluded.version, state = excluded.state, note = excluded.note;
+
+-- told_composed --
+-- What the log has to say of rules that ever were in force.
+select r.rule_id, r.version, r.state, v.toml from detection.composed_rules r
+join detection.composed_versions v using (rule_id, version)
+where r.state <> 'draft' and (%(rule_id)s = '' or r.rule_id = %(rule_id)s) order by r.rule_id;
+
+-- account_labels --
+-- What is known of accounts: by people, and by built-in rules whose alerts nobody called wrong.
+select account, bool_or(feedback = 'fraud') is true as fraud, bool_or(feedback = 'not_fraud') is true as not_fraud,
+    bool_or(rule not like 'X-%%' and feedback is distinct from 'not_fraud') as alerted
+from detection.alerts where account <> '' and (%(since_ms)s::bigint = 0 or opened_at >= ringfence.at(%(since_ms)s))
+group by account order by account limit 200000;
+
+-- list_labels --
+select alert_id, rule, rule_version, subject_kind, subject_value, account, severity, score, cost_micro, ringfence.ms(opened_at) as opened_ms,
+    feedback, ringfence.ms(feedback_at) as feedback_ms, feedback_by, feedback_note
+from detection.alerts where feedback is not null and (%(since_ms)s::bigint = 0 or feedback_at >= ringfence.at(%(since_ms)s))
+order by feedback_at desc, alert_id limit %(limit)s;

@@ -153,8 +153,10 @@ class Change:
 
     entry_id: int
     kind: str
-    """`rules`, `rates` or `holidays`."""
+    """`rules`, `rates`, `holidays` or `composed`."""
     version: int
+    subject: str = ""
+    """The id of a composed rule."""
 
 
 class DetectionService:
@@ -362,7 +364,7 @@ class DetectionService:
             await store.rows("lock_versions")
             row = await store.row("add_rate_deck", csv=csv, prefixes=len(deck.rates), by=by, now_ms=self._clock())
             assert row is not None, "an insert from an aggregate has a row"
-            await store.run("add_to_outbox", kind="rates", version=row["version"], now_ms=self._clock())
+            await store.run("add_to_outbox", kind="rates", subject="", version=row["version"], now_ms=self._clock())
             return int(row["version"])
 
     async def rate_decks(self) -> tuple[RateDeckVersion, ...]:
@@ -378,7 +380,7 @@ class DetectionService:
             store = DetectionStore(connection)
             if await store.row("put_holidays", days=days, time_zone=time_zone) is None:
                 return False
-            await store.run("add_to_outbox", kind="holidays", version=0, now_ms=self._clock())
+            await store.run("add_to_outbox", kind="holidays", subject="", version=0, now_ms=self._clock())
             return True
 
     # For the worker: what to tell the log
@@ -418,7 +420,7 @@ class DetectionService:
     async def _activate(self, store: DetectionStore, version: int, by: str) -> None:
         if await store.row("activate_rule_set", version=version, by=by, now_ms=self._clock()) is None:
             raise NotFoundError(f"there is no rule set {version}; list the rule sets to see their versions", reason="no_rule_set")
-        await store.run("add_to_outbox", kind="rules", version=version, now_ms=self._clock())
+        await store.run("add_to_outbox", kind="rules", subject="", version=version, now_ms=self._clock())
 
 
 def built_in_rules() -> str:

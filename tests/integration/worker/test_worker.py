@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import psycopg
@@ -26,6 +27,7 @@ from ringfence.archive import batches
 from ringfence.archive.writer import ArchiveWriter
 from ringfence.base.errors import OperatorError
 from ringfence.base.secret import Secret
+from ringfence.detection.composing.service import ComposingService
 from ringfence.detection.model import Alert, Evidence, Subject, encode_alert, iso_time
 from ringfence.detection.service import AlertFilter, DetectionService, built_in_rules
 from ringfence.enforcement.events import BlockImposed, BlockLifted, BreakerOpened, BreakerReset, Event, encode_event, subject_of
@@ -38,7 +40,7 @@ from ringfence.runtime.status import StatusBoard
 from ringfence.runtime.streams import log_stream
 from ringfence.subscribers.service import SubscribersService
 from ringfence.telephony.columns import batch_of
-from ringfence.telephony.control import AccountChanged, BlockReleased, NetworksChanged, RuleSetChanged, decode_control
+from ringfence.telephony.control import AccountChanged, BlockReleased, ComposedChanged, NetworksChanged, RuleSetChanged, decode_control
 from ringfence.telephony.model import AccountRow, Kind
 from tests.harness.engines import NatsServer, short_folder
 
@@ -66,9 +68,10 @@ class Worker:
         self.board = StatusBoard("worker", "i-test")
         self.access = AccessService(db, self.clock)
         self.detection = DetectionService(db, self.clock)
+        self.composing = ComposingService(db, self.clock)
         self.enforcement = EnforcementService(db, self.clock)
         self.subscribers = SubscribersService(db, KEY, self.clock)
-        self.control = ControlWriter(bus, self.subscribers, self.detection, self.board)
+        self.control = ControlWriter(bus, self.subscribers, self.detection, self.composing, self.board)
         self.projector = Projector(
             bus, detection=self.detection, enforcement=self.enforcement, access=self.access, control=self.control, board=self.board
         )
@@ -188,6 +191,31 @@ def test_changes_go_to_the_bucket_and_the_log_and_leave_the_outbox(database_url:
     run(database_url, own_nats, body)
 
 
+def test_a_composed_rule_is_told_where_it_changes(database_url: str, own_nats: NatsServer) -> None:
+    text = '[rule.night]\ncount = "calls"\nper = "account"\nwindow = "10 min"\nact = 3\n'
+
+    async def body(worker: Worker) -> None:
+        bucket = worker.bus.bucket("control")
+        states: tuple[Literal["probation", "active", "retired"], ...] = ("probation", "active", "retired")
+        await worker.composing.save(text, "anna")
+        for state in states:
+            await worker.composing.put("X-night", 1, state, "anna")
+            assert await worker.control.turn()
+            entry = await bucket.get("composed.X-night")
+            assert entry is not None
+            [kept] = decode_control(entry.value or b"")
+            assert isinstance(kept, ComposedChanged)
+            assert (kept.rule_id, kept.version, kept.state) == ("X-night", 1, state)
+        told = [record for payload in await messages(worker.bus, "control") for record in decode_control(payload)]
+        assert [record.state for record in told if isinstance(record, ComposedChanged)] == list(states)
+        await bucket.delete("composed.X-night")
+        await worker.control.compare()
+        assert await bucket.get("composed.X-night") is not None
+        assert await worker.detection.pending(1) == ()
+
+    run(database_url, own_nats, body)
+
+
 def test_a_crash_before_the_outbox_is_settled_repeats_and_changes_nothing(
     database_url: str, own_nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,7 +247,7 @@ def test_an_emptied_bucket_is_filled_again_from_postgresql(database_url: str, ow
         assert len(before) > 100
         for key in before:
             await bucket.delete(key)
-        fresh = ControlWriter(worker.bus, worker.subscribers, worker.detection, worker.board)
+        fresh = ControlWriter(worker.bus, worker.subscribers, worker.detection, worker.composing, worker.board)
         await fresh.compare()
         after = {key: entry.value for key in await bucket.keys() if (entry := await bucket.get(key)) is not None}
         assert after == before

@@ -11,6 +11,7 @@ import msgspec
 
 from ringfence.base.errors import UnavailableError
 from ringfence.base.ids import SLOTS
+from ringfence.detection.composing.service import ComposingService
 from ringfence.detection.service import DetectionService
 from ringfence.runtime.bus import Bus
 from ringfence.runtime.log import get_logger
@@ -36,11 +37,14 @@ _records = counter("ringfence_worker_control_records_total", "Control records wr
 class ControlWriter:
     """Carries outbox entries to the bucket and the log."""
 
-    def __init__(self, bus: Bus, subscribers: SubscribersService, detection: DetectionService, board: StatusBoard) -> None:
+    def __init__(
+        self, bus: Bus, subscribers: SubscribersService, detection: DetectionService, composing: ComposingService, board: StatusBoard
+    ) -> None:
         self._bus = bus
         self._bucket = bus.bucket("control")
         self._subscribers = subscribers
         self._detection = detection
+        self._composing = composing
         self._board = board
         self._compared = False
 
@@ -61,7 +65,11 @@ class ControlWriter:
     async def turn(self) -> bool:
         """Carry what waits now; whether there was anything."""
         versions = await self._detection.pending(1_000)
-        for kind in dict.fromkeys(change.kind for change in versions):
+        for kind, subject in dict.fromkeys((change.kind, change.subject) for change in versions):
+            if kind == "composed":
+                for composed in await self._composing.told(subject):
+                    await self._put(f"composed.{composed.rule_id}", [composed])
+                continue
             record = await self._detection.changed(kind)
             if record is not None:
                 await self._put(kind, [record])
@@ -104,6 +112,8 @@ class ControlWriter:
             record = await self._detection.changed(kind)
             if record is not None:
                 await self._put_if_other(kind, record)
+        for composed in await self._composing.told():
+            await self._put_if_other(f"composed.{composed.rule_id}", composed)
         networks = await self._subscribers.networks_changed()
         if networks.version:
             await self._put_if_other("networks", networks)

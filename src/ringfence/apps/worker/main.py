@@ -17,6 +17,7 @@ from ringfence.apps.worker.projector import Projector
 from ringfence.archive.spending import Spending
 from ringfence.archive.writer import ArchiveWriter
 from ringfence.base.errors import UnavailableError
+from ringfence.detection.composing.service import ComposingService
 from ringfence.detection.service import DetectionService
 from ringfence.enforcement.service import EnforcementService
 from ringfence.runtime.db import Database
@@ -41,7 +42,7 @@ async def run(role: Role) -> None:
     async with Database(settings.database, name="worker") as db:
         access, detection = AccessService(db, role.clock), DetectionService(db, role.clock)
         enforcement, subscribers = EnforcementService(db, role.clock), SubscribersService(db, key, role.clock)
-        control = ControlWriter(bus, subscribers, detection, board)
+        control = ControlWriter(bus, subscribers, detection, ComposingService(db, role.clock), board)
         projector = Projector(bus, detection=detection, enforcement=enforcement, access=access, control=control, board=board)
         pager = Pager(
             access,

@@ -1,0 +1,1 @@
+"""Composed rules as people keep them: versions, states, labels."""
