@@ -506,6 +506,7 @@ def see_ranges(
         warn, act = table[place, LIMITS] & LIMIT, (table[place, LIMITS] >> 20) & LIMIT
         if table[place, LIVE] < warn:
             table[place, LATCH] &= LATCH_SAID
+            table[place, NEED] = 0
         elif table[place, NEED] > 1 and at > now - SKEW:
             table[place, NEED] -= 1
         else:

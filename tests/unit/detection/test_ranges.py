@@ -1,6 +1,7 @@
 """N01 and N02 against plain lists, over any cutting of the log; memory under invented keys; the sentences."""
 
 import hashlib
+import random
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from ringfence.detection.findings import ACT, WARN, Finding
 from ringfence.detection.layout import DAY, HOUR, MINUTE, SECOND
 from ringfence.detection.ranges import RULES, RangeEngine
 from ringfence.detection.rules import RuleSet, read_rules
+from ringfence.detection.wangiri import MAX_FLAGGED, Baits
 from ringfence.telephony.columns import NUMERIC, TEXT, RowBatch, batch_of
 from ringfence.telephony.control import RuleSetChanged
 from ringfence.telephony.model import AccountRow, Flag, Kind, NetworkKind, country_code
@@ -106,27 +108,55 @@ def some_calls() -> st.SearchStrategy[list[AccountRow]]:
     late = st.sampled_from([0, 0, 0, 1, 1_999, 2_000, 2_001, 40 * SECOND, 5 * MINUTE - 1, 5 * MINUTE])
     one = st.tuples(step, late, st.integers(1, 7), st.integers(1, 2), st.booleans())
 
-    def rows(steps: list[tuple[int, int, int, int, bool]]) -> list[AccountRow]:
-        made, now = [], MONDAY
-        for forward, back, account, number, home in steps:
-            now += forward
-            own = {"network_kind": int(NetworkKind.OWN_POOL), "source_key": 7_000 + account // 2} if home else {}
-            made.append(call(now - back, account, f"+2327612{number}456", **own))
-        return made
-
-    return st.lists(one, min_size=1, max_size=120).map(rows)
+    return st.lists(one, min_size=1, max_size=120).map(made_of)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(some_calls(), st.integers(1, 50))
-def test_every_crossing_is_the_one_of_the_plain_lists(rows: list[AccountRow], size: int) -> None:
-    oracle = RangeOracle(warn=3, act=5, score=1)
-    expected = []
+def made_of(steps: Sequence[tuple[int, int, int, int, bool]]) -> list[AccountRow]:
+    made, now = [], MONDAY
+    for forward, back, account, number, home in steps:
+        now += forward
+        own = {"network_kind": int(NetworkKind.OWN_POOL), "source_key": 7_000 + account // 2} if home else {}
+        made.append(call(now - back, account, f"+2327612{number}456", **own))
+    return made
+
+
+def expected_of(rows: Sequence[AccountRow], oracle: RangeOracle) -> list[tuple[Any, ...]]:
+    expected: list[tuple[Any, ...]] = []
     clock = 0
     for row in rows:
         clock = max(clock, row.at_ms)
         origin = row.source_key if row.network_kind == NetworkKind.OWN_POOL else row.account_key
         expected += [(row.callee[1:-3], *said) for said in oracle.see(clock, row.range_key, row.at_ms, row.account_key, origin)]
+    return expected
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_long_nights_are_the_ones_of_the_plain_lists(seed: int) -> None:
+    chance = random.Random(seed)
+    forward = (0, 1, 900, 2_000, 20 * SECOND, MINUTE, 4 * MINUTE, 10 * MINUTE, 10 * MINUTE, 20 * MINUTE, 30 * MINUTE, HOUR, 9 * HOUR, DAY)
+    late = (0, 0, 0, 0, 1, 1_999, 2_000, 2_001, 40 * SECOND, MINUTE, 5 * MINUTE - 1, 5 * MINUTE)
+    steps = [
+        (
+            chance.choice(forward[: chance.choice((9, 11, 14))]),
+            chance.choice(late),
+            chance.randint(1, 12),
+            chance.randint(1, 2),
+            chance.random() < 0.4,
+        )
+        for _ in range(400)
+    ]
+    rows = made_of(steps)
+    expected = expected_of(rows, RangeOracle(warn=3, act=5, score=1))
+    engine = RangeEngine(rule_set(N01_warn=3, N01_act=5, N01_score=1, N01_learn_days=0))
+    found = feed(engine, rows, 57)
+    assert [(f.subject, f.level, f.at_ms, f.observed, f.warn, f.act) for f in found] == expected
+    assert len(expected) > 4
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(some_calls(), st.integers(1, 50))
+def test_every_crossing_is_the_one_of_the_plain_lists(rows: list[AccountRow], size: int) -> None:
+    expected = expected_of(rows, RangeOracle(warn=3, act=5, score=1))
     engine = RangeEngine(rule_set(N01_warn=3, N01_act=5, N01_score=1, N01_learn_days=0))
     found = feed(engine, rows, size)
     assert [(f.subject, f.level, f.at_ms, f.observed, f.warn, f.act) for f in found] == expected
@@ -268,6 +298,7 @@ def test_rows_without_a_key_prove_nothing_together_with_others() -> None:
     rows = [call(MONDAY + place * SECOND, place + 1, flags=int(Flag.UNKEYED) if place % 2 else 0) for place in range(9)]
     found = feed(RangeEngine(RULES_NOW), rows)
     assert [(f.observed, f.keyed) for f in found] == [(5, True)]
+    assert feed(RangeEngine(RULES_NOW), rows[:8]) == []
     rows = [call(MONDAY + place * SECOND, place + 1, flags=int(Flag.UNKEYED)) for place in range(5)]
     assert [(f.observed, f.keyed) for f in feed(RangeEngine(RULES_NOW), rows)] == [(5, False)]
 
@@ -399,6 +430,27 @@ def test_call_backs_count_for_a_day_and_only_to_the_number() -> None:
     late = [call(MONDAY + 25 * HOUR + place, place + 1, "+37122334455", destination_class=2) for place in range(12)]
     assert feed(engine, late, first=3) == []
     assert engine.figures()["numbers_flagged"] == 0
+
+
+def test_a_bait_of_yesterday_does_not_make_a_range() -> None:
+    baits = Baits()
+    baits.flag(7, 1, keyed=True, digits="37122334001", at_ms=MONDAY, calls=50)
+    baits.flag(7, 2, keyed=True, digits="37122334002", at_ms=MONDAY + 20 * HOUR, calls=50)
+    early = baits.call_back((7, 2, True), 1, MONDAY + 21 * HOUR, 0)
+    late = baits.call_back((7, 2, True), 2, MONDAY + 24 * HOUR, 0)
+    assert early is not None
+    assert late is not None
+    assert (early.number, early.range, late.number, late.range) == (1, 1, 2, 0)
+
+
+def test_flagged_numbers_are_bounded() -> None:
+    baits = Baits()
+    for number in range(MAX_FLAGGED + 5):
+        baits.flag(number, 1, keyed=True, digits="", at_ms=MONDAY + number, calls=50)
+    assert (len(baits), baits.forgotten) == (MAX_FLAGGED, 5)
+    assert baits.call_back((0, 1, True), 1, MONDAY + HOUR, 0) is None
+    assert baits.call_back((5, 1, False), 1, MONDAY + HOUR, 0) is None
+    assert baits.call_back((5, 1, True), 1, MONDAY + HOUR, 0) is not None
 
 
 def test_findings_of_a_batch_come_in_the_order_of_its_rows() -> None:

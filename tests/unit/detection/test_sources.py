@@ -1,5 +1,6 @@
 """The source view against plain lists; memory under invented addresses; what is never judged."""
 
+import random
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -160,15 +161,41 @@ def some_rows() -> st.SearchStrategy[list[AccountRow]]:
     kind = st.sampled_from([401, 401, 404, 403, 200])
     one = st.tuples(step, late, kind, st.integers(1, 3), st.integers(1, 6))
 
-    def rows(steps: list[tuple[int, int, int, int, int]]) -> list[AccountRow]:
-        made, now = [], MONDAY
-        for forward, back, code, place, who in steps:
-            now += forward
-            source = f"198.51.{place % 2}.{place}"
-            made.append(registered(now - back, source, who) if code == 200 else refused(now - back, source, f"u{who}", code))
-        return made
+    return st.lists(one, min_size=1, max_size=100).map(made_of)
 
-    return st.lists(one, min_size=1, max_size=100).map(rows)
+
+def made_of(steps: Sequence[tuple[int, int, int, int, int]]) -> list[AccountRow]:
+    made, now = [], MONDAY
+    for forward, back, code, place, who in steps:
+        now += forward
+        source = f"198.51.{place % 2}.{place}"
+        made.append(registered(now - back, source, who) if code == 200 else refused(now - back, source, f"u{who}", code))
+    return made
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_long_nights_are_the_ones_of_the_plain_lists(seed: int) -> None:
+    chance = random.Random(seed)
+    forward = (0, 0, 1, 900, 2_000, 20 * SECOND, 40 * SECOND, MINUTE, MINUTE, 20 * MINUTE, 40 * MINUTE, HOUR, 7 * HOUR, DAY)
+    late = (0, 0, 0, 0, 1, 1_999, 2_000, 2_001, 40 * SECOND, 4 * MINUTE)
+    codes = (401, 401, 401, 404, 403, 200)
+    steps = [
+        (
+            chance.choice(forward[: chance.choice((9, 14))]),
+            chance.choice(late),
+            chance.choice(codes),
+            chance.randint(1, 4),
+            chance.randint(1, 14),
+        )
+        for _ in range(400)
+    ]
+    rules = rule_set("E01", "E03", "E04", "D35", **SMALL)
+    plain = Plain(rules)
+    rows = made_of(steps)
+    expected = [said for each in rows for said in plain.see(each)]
+    found = feed(SourceEngine(rules, max_pairs=4_096), rows, 57)
+    assert [(f.rule, f.level, f.at_ms, f.observed) for f in found] == expected
+    assert {said[0] for said in expected} >= {"E01", "E03", "E04"}
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -297,6 +324,18 @@ def test_wrong_passwords_and_then_the_right_one(last: str) -> None:
         f"5 wrong passwords for a5 from 198.51.100.0/24 within 24 hours, then the right one from {last}: "
         "the password was probably guessed. Limit 5."
     )
+
+
+def test_a_guess_is_said_once() -> None:
+    rows = [refused(MONDAY + place * HOUR, "198.51.100.7", "a5") for place in range(5)]
+    rows += [registered(MONDAY + 6 * HOUR + place, "198.51.100.7", 5) for place in range(3)]
+    assert [f.rule for f in feed(SourceEngine(rule_set()), rows)] == ["D38"]
+
+
+def test_a_long_spray_is_said_at_each_doubling_and_each_hour() -> None:
+    rows = [refused(MONDAY + place * MINUTE, f"198.51.100.{place % 200}", f"user{place}") for place in range(170)]
+    found = feed(SourceEngine(rule_set()), rows)
+    assert [(f.level, f.observed, (f.at_ms - MONDAY) // MINUTE) for f in found] == [(2, 20, 19), (3, 40, 39), (3, 60, 99), (3, 60, 159)]
 
 
 def test_no_guess_when_the_wrong_ones_came_from_elsewhere_or_long_ago_or_the_user_was_another() -> None:
