@@ -68,7 +68,7 @@ def _sequence(event: _Said, row: AccountRow) -> str:
     if event.a & 2:
         seen.append(f"first use of {_agent(row)}")
     if event.a & 4:
-        seen.append(f"an impossible journey to {_origin(row)}" if not event.a & 1 else "an impossible journey")
+        seen.append(f"an implausible journey to {_origin(row)}" if not event.a & 1 else "an implausible journey")
     habit = ", its first expensive call in a month or more" if event.a & 8 else ""
     return f"Expensive call{to}{where} {when} this account's {' and '.join(seen)}{habit} ({event.c} points)".replace("'s an ", "'s ")
 

@@ -13,7 +13,7 @@ from ringfence.detection.identity_places import cell_of, kilometres, place_words
 from ringfence.detection.rules import read_rules
 from ringfence.telephony.columns import batch_of
 from ringfence.telephony.control import AccountChanged, BlockReleased, HolidaysChanged, RuleSetChanged
-from ringfence.telephony.model import AccountRow, Flag, Kind, country_code
+from ringfence.telephony.model import AccountRow, Flag, Kind, NetworkKind, country_code
 
 RULE_SET = read_rules(built_in_rules())
 START = 1_790_020_800_000
@@ -58,7 +58,7 @@ class Line:
                         received_ms=at,
                         account=ANNA,
                         account_key=fields.pop("account_key", KEY),
-                        network_kind=1 if where == "own" else 0,
+                        network_kind={"own": NetworkKind.OWN_POOL, "cgnat": NetworkKind.CGNAT}.get(where, NetworkKind.FOREIGN),
                         network="AS64496" if where == "own" else where,
                         network_key=key_of(where),
                         source_country=country_code(country),
@@ -131,8 +131,10 @@ def test_device_swap() -> None:
 def test_cgnat_of_the_operator_is_home() -> None:
     line = Line()
     line.live_at_home(range(40))
-    assert line.call(START + 40 * DAY, level=4) == []
-    assert line.row(START + 40 * DAY, Kind.ATTEMPT, where="own", address="77", destination_class=3) == []
+    for hour in range(100):
+        assert line.register(START + 40 * DAY + hour * HOUR, where="cgnat", address=str(hour)) == []
+        assert line.call(START + 40 * DAY + hour * HOUR + MINUTE, where="cgnat", address=str(hour + 50), level=4, land="TR") == []
+    assert line.engine.figures()["identity_slots"] == 0
 
 
 def test_mobile_link_with_many_addresses_of_one_network() -> None:
