@@ -27,6 +27,8 @@ SILENCE_MS = 4 * 3_600_000
 RING_MS = 300_000
 """An attempt without any answer is given up: RFC 3261 timer C (3 min) and room for announcements."""
 
+_OUT = int(Direction.OUT)
+
 Hop = tuple[str, int]
 """Address and port."""
 Vias = tuple[str, ...]
@@ -102,7 +104,7 @@ class Call:
         self.tags: list[str] = []
         """To-tags of the forks that answered and did not end."""
         self.sender = NOBODY
-        self.direction = int(Direction.OUT)
+        self.direction = _OUT
         self.forwarded_by = ""
         self.inbound = False
         """Towards an account: nothing is told before it is over. `priced` is the caller, `called` the number that was called."""

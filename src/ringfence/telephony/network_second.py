@@ -21,6 +21,11 @@ MAX_SECOND_BYTES = 4_096
 Classes = tuple[int, int, int, int, int, int]
 """A figure for each destination class, C0 to C5."""
 
+# Plain integers: a member is looked up and compared at several times the cost, and this happens for every row.
+_ATTEMPT, _ANSWER, _END, _CALL = int(Kind.ATTEMPT), int(Kind.ANSWER), int(Kind.END), int(Kind.CALL)
+_REGISTRATION, _AUTH_FAILURE = int(Kind.REGISTRATION), int(Kind.AUTH_FAILURE)
+_UNAUTHENTICATED, _BLOCKED = int(Kind.UNAUTHENTICATED), int(Kind.BLOCKED)
+
 _NOTHING: Classes = (0, 0, 0, 0, 0, 0)
 
 
@@ -94,26 +99,26 @@ class NetworkTotals:
 
     def take(self, row: AccountRow) -> None:
         """Count a row of the account view."""
-        edge = self._edge(row.edge)
+        edge = self._edges.get(row.edge) or self._edge(row.edge)
         kind, class_ = row.kind, row.destination_class if row.destination_class < CLASSES else CLASSES - 1
-        if kind == Kind.ATTEMPT:
+        if kind == _ATTEMPT:
             edge.attempts[class_] += 1
-        elif kind == Kind.ANSWER:
+        elif kind == _ANSWER:
             edge.answered[class_] += 1
             edge.rates[class_] += row.rate
             edge.cost[class_] += row.connect_micro
-        elif kind == Kind.END:
+        elif kind == _END:
             if row.answered_ms:
                 edge.rates[class_] = max(0, edge.rates[class_] - row.rate)
-        elif kind == Kind.CALL:
+        elif kind == _CALL:
             self._take_record(edge, class_, row)
-        elif kind == Kind.REGISTRATION:
+        elif kind == _REGISTRATION:
             edge.registrations += row.status_code == 200
-        elif kind == Kind.AUTH_FAILURE:
+        elif kind == _AUTH_FAILURE:
             edge.auth_failures += 1
-        elif kind == Kind.UNAUTHENTICATED:
+        elif kind == _UNAUTHENTICATED:
             edge.unauthenticated += 1
-        elif kind == Kind.BLOCKED:
+        elif kind == _BLOCKED:
             edge.blocked += 1
 
     def restore(self, row: AccountRow) -> None:

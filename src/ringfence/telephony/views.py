@@ -38,13 +38,24 @@ def views_of(row: AccountRow) -> Iterator[tuple[str, int]]:
     A row without an account stands in the account view under its source, so that the archive holds it.
     """
     yield ACCOUNT, row.account_key or row.source_key
+    if key := range_key_of(row):
+        yield RANGE, key
+    if key := source_key_of(row):
+        yield SOURCE, key
+
+
+def range_key_of(row: AccountRow) -> int:
+    """The key under which the range view holds the row; 0 when it does not."""
     kind = row.kind
-    if row.range_key and (kind == _INBOUND or (row.destination_class >= _C2 and kind in _RANGE_KINDS)):
-        yield RANGE, row.range_key
-    if row.source_key and (
-        kind in _SOURCE_KINDS or (kind == _BLOCKED and not row.account_key) or (kind in _USE_KINDS and row.network_kind != _OWN_POOL)
-    ):
-        yield SOURCE, row.source_key
+    return row.range_key if kind == _INBOUND or (row.destination_class >= _C2 and kind in _RANGE_KINDS) else 0
+
+
+def source_key_of(row: AccountRow) -> int:
+    """The key under which the source view holds the row; 0 when it does not."""
+    kind = row.kind
+    if kind in _USE_KINDS:
+        return row.source_key if row.network_kind != _OWN_POOL else 0
+    return row.source_key if kind in _SOURCE_KINDS or (kind == _BLOCKED and not row.account_key) else 0
 
 
 def row_in_view(row: AccountRow, key: int) -> AccountRow:

@@ -24,7 +24,7 @@ from ringfence.runtime.streams import LANES, log_subject
 from ringfence.telephony.columns import MAX_ROWS, batch_of
 from ringfence.telephony.model import AccountRow
 from ringfence.telephony.network_second import NetworkSecond, NetworkTotals, encode_second
-from ringfence.telephony.views import ACCOUNT, NETWORK, row_in_view, views_of
+from ringfence.telephony.views import ACCOUNT, NETWORK, RANGE, SOURCE, range_key_of, row_in_view, source_key_of
 
 PATIENCE_SECONDS = 60
 MAX_WAITING_ROWS = 1_000_000
@@ -198,10 +198,14 @@ class Publisher:
         for row in rows:
             lanes[row.slot * len(lanes) // SLOTS].add(row)
             totals.take(row)
-            for view, key in views_of(row):
-                if view != ACCOUNT:
-                    found = self.views[view]
-                    found[slot_of(key) * len(found) // SLOTS].add(row_in_view(row, key))
+            if key := range_key_of(row):
+                self._add_to(RANGE, row, key)
+            if key := source_key_of(row):
+                self._add_to(SOURCE, row, key)
+
+    def _add_to(self, view: str, row: AccountRow, key: int) -> None:
+        lanes = self.views[view]
+        lanes[slot_of(key) * len(lanes) // SLOTS].add(row_in_view(row, key))
 
     async def run(self) -> None:
         """Publish and flush until cancelled."""
