@@ -46,6 +46,7 @@ from ringfence.telephony.columns import MAX_ROWS, RowBatch, row_ref
 from ringfence.telephony.control import AccountChanged, BlockReleased, ControlRecord, RuleSetChanged
 from ringfence.telephony.model import AccountRow, Flag, Kind, country_letters
 from ringfence.telephony.suspicion import Measure
+from ringfence.telephony.user_agents import family_of
 
 __all__ = ["RULES", "Event", "IdentityEngine"]
 
@@ -321,7 +322,7 @@ def _facets(row: AccountRow, *, call: bool) -> dict[str, Any]:
     if row.source_ip:
         facets["sources"] = [row.source_ip]
     if row.user_agent:
-        facets["families"] = [row.user_agent]
+        facets["families"] = [family_of(row.user_agent)]
     if row.source_country:
         facets["source_countries"] = [country_letters(row.source_country)]
     if call and row.country:

@@ -128,6 +128,19 @@ def test_device_swap() -> None:
     assert line.engine.figures()["identity_slots"] == 0, "the old box is forgotten, and the line needs no memory of its own again"
 
 
+def test_packing_waits_until_the_day_of_change_cannot_matter() -> None:
+    line = Line()
+    line.live_at_home(range(1))
+    for day in range(95, 103):
+        line.register(START + day * DAY, by="Speedport")
+    for hour in range(1, 25):
+        line.engine.tick(START + 102 * DAY + hour * HOUR)
+    assert line.engine.figures()["identity_slots"] == 1, "the new box is known since today"
+    for hour in range(25):
+        line.engine.tick(START + 111 * DAY + hour * HOUR)
+    assert line.engine.figures()["identity_slots"] == 0
+
+
 def test_cgnat_of_the_operator_is_home() -> None:
     line = Line()
     line.live_at_home(range(40))
@@ -144,7 +157,7 @@ def test_mobile_link_with_many_addresses_of_one_network() -> None:
     assert rules(first) == [("D30", SIGNAL), ("D31", SIGNAL)]
     assert [finding.score for finding in first] == [15, 15]
     for hop in range(1, 200):
-        at = START + 40 * DAY + hop * 2 * HOUR
+        at = START + 40 * DAY + hop * 10 * MINUTE
         assert line.register(at, where="AS64500", by=SOFTPHONE, address=str(hop)) == []
         assert line.call(at + MINUTE, where="AS64500", by=SOFTPHONE, address=str(hop + 1)) == []
 
