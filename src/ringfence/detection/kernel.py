@@ -88,6 +88,7 @@ from ringfence.detection.layout import (
     HOT_TIMES,
     HOT_WORDS,
     HOUR,
+    LARGE_LATE,
     LIGHT_ENTRY,
     LIGHT_HEADER,
     LIGHT_LATE,
@@ -685,6 +686,8 @@ def _close_up(arena: Memory, closed: int) -> None:
     block = closed * UNIT
     count = ld(arena, block + SLOT_COUNT)
     first = ld(arena, block + CLOSED_FIRST)
+    if first == 0:
+        return
     for number in range(first, count & LOW):
         for word in range(CLOSED_PIECE):
             st(arena, _piece(closed, number - first) + word, ld(arena, _piece(closed, number) + word))
@@ -1330,12 +1333,24 @@ def _arm_light(hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calen
 
 @compiled
 def _arm_heavy(hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar: Memory, word: int, slot: int) -> bool:
-    """Before a row adds to a C2+ slot: arm every detector again whose value is below warn. Returns whether one was."""
+    """Before a row adds to a C2+ slot: arm every detector again whose value is below warn. Returns whether one was.
+
+    A large bag is looked at once a row: there a detector is armed when its value is below warn with the row.
+    """
     head = slot * UNIT
     if ld(arena, head + SLOT_LATCHES) == 0 and ld(arena, head + SLOT_LATCHES_2) == 0:
         return False
+    if ld(arena, head + SLOT_COUNT) & LOW > BAG_CALLS:
+        return False
+    _scan_heavy(arena, regs, slot, ld(regs, R_NOW))
+    return _arm_scanned(hot, arena, regs, profiles, calendar, word, slot)
+
+
+@compiled
+def _arm_scanned(hot: Memory, arena: Memory, regs: Memory, profiles: Memory, calendar: Memory, word: int, slot: int) -> bool:
+    """Arm every detector again whose value, scanned at the event clock, is below warn. Returns whether one was."""
+    head = slot * UNIT
     now = ld(regs, R_NOW)
-    _scan_heavy(arena, regs, slot, now)
     limits = _limits(hot, regs, profiles, calendar, word, now)
     if ld(regs, V_RECORD) != 0:
         _usual(arena, regs, profiles, calendar, limits, now)
@@ -1621,8 +1636,14 @@ def _plan_wake(hot: Memory, arena: Memory, heap: Memory, regs: Memory, profiles:
         wake = min(wake, soonest)
         if soonest < NEVER and ld(regs, V_ANSWER) < until:
             wake = min(wake, ld(regs, V_ANSWER))
-    if wake >= until:
-        return
+    if wake < until:
+        _wake_at(hot, arena, heap, regs, word, slot, wake)
+
+
+@compiled
+def _wake_at(hot: Memory, arena: Memory, heap: Memory, regs: Memory, word: int, slot: int, wake: int) -> None:
+    """Put a wake-up at the first whole second from an instant on, unless one comes before."""
+    now = ld(regs, R_NOW)
     wake = max((wake + SECOND - 1) // SECOND * SECOND, now // SECOND * SECOND + SECOND)
     pending = ld(arena, slot * UNIT + SLOT_WAKE)
     if pending > now and pending <= wake:
@@ -1914,11 +1935,13 @@ def _heavy_row(
             if ld(arena, slot * UNIT + HEAVY_HEADER + place * HEAVY_ENTRY + E_CALL) == call:
                 found = slot * UNIT + HEAVY_HEADER + place * HEAVY_ENTRY
                 break
+    exempt = _limits(hot, regs, profiles, calendar, word, now) < 0
+    large = count > BAG_CALLS
     if found >= 0:
         known = ld(arena, found + E_FACTS) & FACT_KNOWN != 0
         if (answered == 0 or ld(arena, found + E_ANSWER) != 0) and (ended == 0 or known):
             return
-        armed = _arm_heavy(hot, arena, regs, profiles, calendar, word, slot)
+        armed = not exempt and _arm_heavy(hot, arena, regs, profiles, calendar, word, slot)
         changed = False
         if answered != 0 and ld(arena, found + E_ANSWER) == 0:
             answer = max(answered, ld(arena, found + E_START))
@@ -1931,6 +1954,9 @@ def _heavy_row(
         if ended != 0 and not known:
             st(arena, found + E_END, max(ended, ld(arena, found + E_START), ld(arena, found + E_ANSWER)))
             st(arena, found + E_FACTS, ld(arena, found + E_FACTS) | FACT_KNOWN)
+        if exempt:
+            _pass_over(hot, arena, heap, regs, profiles, word, slot)
+            return
         if not changed:
             _heavy_end(hot, arena, heap, regs, profiles, calendar, out, word, slot, at, armed)
             return
@@ -1938,7 +1964,7 @@ def _heavy_row(
         if not fresh:
             st(regs, R_LATE, ld(regs, R_LATE) + 1)
             return
-        if slot != 0:
+        if slot != 0 and not exempt:
             _arm_heavy(hot, arena, regs, profiles, calendar, word, slot)
         if slot == 0:
             slot = _take(arena, regs, 1)
@@ -1975,19 +2001,35 @@ def _heavy_row(
                 since_day = (ld(hot, word + HOT_TAG) >> 48) & 0xFFFF
                 if _first_ever(arena, regs, slot, found, key, since_day, country):
                     st(arena, found + E_FACTS, ld(arena, found + E_FACTS) | FACT_FIRST)
+        if exempt:
+            _pass_over(hot, arena, heap, regs, profiles, word, slot)
+            return
+    late = LARGE_LATE if large else HEAVY_LATE
     if kind == CALL:
-        if now - HEAVY_LATE < start < now:
+        if now - late < start < now:
             _scan_heavy(arena, regs, slot, start)
             _judge_heavy(hot, arena, regs, profiles, calendar, out, word, slot, start, HEAVY)
-        if start < ended and now - HEAVY_LATE < ended < now:
+        if start < ended and now - late < ended < now:
             _scan_heavy(arena, regs, slot, ended)
             _judge_heavy(hot, arena, regs, profiles, calendar, out, word, slot, ended, HEAVY)
-    elif now - HEAVY_LATE < at < now:
+    elif now - late < at < now:
         _scan_heavy(arena, regs, slot, at)
         _judge_heavy(hot, arena, regs, profiles, calendar, out, word, slot, at, HEAVY)
     _scan_heavy(arena, regs, slot, now)
+    if large:
+        _arm_scanned(hot, arena, regs, profiles, calendar, word, slot)
     _judge_heavy(hot, arena, regs, profiles, calendar, out, word, slot, now, HEAVY)
     _plan_wake(hot, arena, heap, regs, profiles, calendar, word, slot)
+
+
+@compiled
+def _pass_over(hot: Memory, arena: Memory, heap: Memory, regs: Memory, profiles: Memory, word: int, slot: int) -> None:
+    """A row of an account that is exempt: nothing is judged, every detector is armed, and it is looked at when that ends."""
+    st(arena, slot * UNIT + SLOT_LATCHES, 0)
+    st(arena, slot * UNIT + SLOT_LATCHES_2, 0)
+    until = ld(profiles, ((ld(hot, word + HOT_TAG) >> 32) & 0xFFFF) * PROFILE_WORDS + THRESHOLD_ROW * 2 - 1)
+    if until < ld(regs, R_NOW) + MAX_AGE:
+        _wake_at(hot, arena, heap, regs, word, slot, until)
 
 
 @compiled
@@ -2009,16 +2051,19 @@ def _heavy_end(
     count = ld(arena, slot * UNIT + SLOT_COUNT) & LOW
     limits = _limits(hot, regs, profiles, calendar, word, now)
     judged = armed
+    large = count > BAG_CALLS
     if limits >= 0:
         shape = min(ld(profiles, limits + 2 * D16), ld(profiles, limits + 2 * D16 + 1))
         share = min(ld(profiles, limits + 2 * D22), ld(profiles, limits + 2 * D22 + 1))
         judged = judged or count > shape or count >= share
     if not judged:
         return
-    if now - HEAVY_LATE < at < now:
+    if now - (LARGE_LATE if large else HEAVY_LATE) < at < now:
         _scan_heavy(arena, regs, slot, at)
         _judge_heavy(hot, arena, regs, profiles, calendar, out, word, slot, at, AT_END)
     _scan_heavy(arena, regs, slot, now)
+    if large:
+        armed = _arm_scanned(hot, arena, regs, profiles, calendar, word, slot)
     _judge_heavy(hot, arena, regs, profiles, calendar, out, word, slot, now, AT_END)
     if armed:
         _plan_wake(hot, arena, heap, regs, profiles, calendar, word, slot)

@@ -56,8 +56,10 @@ MONTH_OVERDUE: Final = 31 * DAY
 
 BAG_CALLS: Final = 25
 """With more C2+ calls than this, those that only the 24 hours still need are kept as closed cost."""
-SETTLED: Final = HEAVY_LATE + WINDOW_60M
-"""A call that ended so long ago counts in no window of an hour any more, at the latest instant that can still be judged."""
+LARGE_LATE: Final = 5 * MINUTE
+"""With more, a row later than this is judged at the event clock only."""
+SETTLED: Final = LARGE_LATE + WINDOW_60M
+"""A call that ended so long ago counts in no window of an hour any more, at the earliest instant at which a large bag is judged."""
 PIECE: Final = 15 * MINUTE
 """Longest piece of closed cost: the edge of a window cuts pieces that end within this distance only."""
 MAX_EVIDENCE: Final = 50
