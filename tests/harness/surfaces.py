@@ -18,14 +18,18 @@ from ringfence.apps.console.desk import Desk as ConsoleDesk
 from ringfence.apps.console.show import Zone
 from ringfence.apps.console.templating import Renderer
 from ringfence.archive.calls import CallArchive
+from ringfence.archive.selection import RowSelection
 from ringfence.base.clock import system_clock
 from ringfence.base.secret import Secret
+from ringfence.detection.composing.service import ComposingService
 from ringfence.detection.service import DetectionService
 from ringfence.enforcement.service import EnforcementService
 from ringfence.runtime.bus import Bus
 from ringfence.runtime.db import SURFACE_WAIT_SECONDS, Database
 from ringfence.subscribers.service import SubscribersService
 from ringfence.views.board import Board
+from ringfence.views.composed_consent import RulePreviews
+from ringfence.views.composed_preview import ComposedPreviews
 from ringfence.views.history import History
 from tests.harness.engines import NatsServer
 
@@ -89,12 +93,16 @@ async def surfaces(database_url: str, nats: NatsServer, folder: Path) -> AsyncIt
     async with Database(database_url, name="surfaces", wait_seconds=SURFACE_WAIT_SECONDS) as db:
         access, board, key = AccessService(db), Board(clock=system_clock), b"test"
         views = History(CallArchive(folder), system_clock)
+        composing, subscribers = ComposingService(db), SubscribersService(db, key)
+        previews = ComposedPreviews(RowSelection(folder), system_clock, time_zone="Europe/Berlin")
         services = {
             "access": access,
             "detection": DetectionService(db),
             "enforcement": EnforcementService(db),
-            "subscribers": SubscribersService(db, key),
+            "composing": composing,
+            "subscribers": subscribers,
             "views": views,
+            "rule_previews": RulePreviews(previews, composing, subscribers, key=key, clock=system_clock),
             "board": board,
             "bus": bus,
             "clock": system_clock,

@@ -31,6 +31,7 @@ class Permission(StrEnum):
     RATE_READ = "rate.read"
     RATE_IMPORT = "rate.import"
     RULE_READ = "rule.read"
+    RULE_COMPOSE = "rule.compose"
     RULE_WRITE = "rule.write"
     EDGE_READ = "edge.read"
     USER_MANAGE = "user.manage"
@@ -69,6 +70,7 @@ _ANALYST = frozenset(
         Permission.NETWORK_READ,
         Permission.RATE_READ,
         Permission.RULE_READ,
+        Permission.RULE_COMPOSE,
         Permission.EDGE_READ,
         Permission.OVERVIEW_READ,
     }
@@ -88,6 +90,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.RATE_READ,
             Permission.RATE_IMPORT,
             Permission.RULE_READ,
+            Permission.RULE_COMPOSE,
             Permission.RULE_WRITE,
             Permission.EDGE_READ,
             Permission.OVERVIEW_READ,

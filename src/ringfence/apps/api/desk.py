@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ringfence.access.service import AccessService
 from ringfence.base.clock import Clock
 from ringfence.base.errors import UnavailableError
+from ringfence.detection.composing.service import ComposingService
 from ringfence.detection.service import DetectionService
 from ringfence.enforcement.agent import ask_policy
 from ringfence.enforcement.commands import Command, Done
@@ -12,6 +13,7 @@ from ringfence.enforcement.service import EnforcementService
 from ringfence.runtime.bus import Bus
 from ringfence.subscribers.service import SubscribersService
 from ringfence.views.board import Board
+from ringfence.views.composed_consent import RulePreviews
 from ringfence.views.history import History
 
 
@@ -21,9 +23,11 @@ class Desk:
 
     access: AccessService
     detection: DetectionService
+    composing: ComposingService
     enforcement: EnforcementService
     subscribers: SubscribersService
     views: History
+    rule_previews: RulePreviews
     board: Board
     bus: Bus
     clock: Clock

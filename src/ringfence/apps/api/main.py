@@ -6,6 +6,8 @@ from ringfence.access.service import AccessService
 from ringfence.apps.api.app import build_app
 from ringfence.apps.api.desk import Desk
 from ringfence.archive.calls import CallArchive
+from ringfence.archive.selection import RowSelection
+from ringfence.detection.composing.service import ComposingService
 from ringfence.detection.service import DetectionService
 from ringfence.enforcement.service import EnforcementService
 from ringfence.runtime.db import SURFACE_WAIT_SECONDS, Database
@@ -14,6 +16,8 @@ from ringfence.runtime.keys import HASH_KEY, read_key
 from ringfence.runtime.role import Role, run_role
 from ringfence.subscribers.service import SubscribersService
 from ringfence.views.board import Board
+from ringfence.views.composed_consent import RulePreviews
+from ringfence.views.composed_preview import ComposedPreviews
 from ringfence.views.history import History
 
 BOARD_SECONDS = 10.0
@@ -28,12 +32,16 @@ async def run(role: Role) -> None:
     board = Board(clock=role.clock)
     history = History(CallArchive(settings.archive_dir), role.clock)
     async with Database(settings.database, name="api", wait_seconds=SURFACE_WAIT_SECONDS) as db, asyncio.TaskGroup() as group:
+        composing, subscribers = ComposingService(db, role.clock), SubscribersService(db, key, role.clock)
+        previews = ComposedPreviews(RowSelection(settings.archive_dir), role.clock, time_zone=settings.operator.time_zone)
         desk = Desk(
             access=AccessService(db, role.clock),
             detection=DetectionService(db, role.clock),
+            composing=composing,
             enforcement=EnforcementService(db, role.clock),
-            subscribers=SubscribersService(db, key, role.clock),
+            subscribers=subscribers,
             views=history,
+            rule_previews=RulePreviews(previews, composing, subscribers, key=key, clock=role.clock),
             board=board,
             bus=role.bus,
             clock=role.clock,

@@ -1,5 +1,7 @@
 """`ringfence alert`: list, show, acknowledge, feedback."""
 
+import csv
+import sys
 from typing import Annotated
 
 import typer
@@ -20,6 +22,23 @@ COLUMNS = (
     ("acknowledged_by", "with"),
     ("reason", "why"),
     ("alert_id", "id"),
+)
+
+LABEL_COLUMNS = (
+    "alert_id",
+    "feedback",
+    "rule",
+    "rule_version",
+    "subject_kind",
+    "subject",
+    "account",
+    "severity",
+    "score",
+    "cost_eur",
+    "opened_at",
+    "feedback_at",
+    "feedback_by",
+    "note",
 )
 
 
@@ -72,3 +91,21 @@ def feedback(
 ) -> None:
     """Give feedback."""
     tell_facts(Api(url, token).post(f"/alerts/{part(alert_id)}/feedback", {"feedback": verdict, "note": note}), as_json=as_json)
+
+
+@client.command("labels", permission=Permission.ALERT_READ, route="GET /v1/labels", help="Feedback on alerts as labels; CSV unless --json.")
+def labels(
+    days: Annotated[int, typer.Option(min=1, max=3660, help="How far back.")] = 365,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at the most, the newest.")] = 10_000,
+    url: Url = DEFAULT_URL,
+    token: Token = "",
+    as_json: AsJson = False,
+) -> None:
+    """Export labels."""
+    found = Api(url, token).get("/labels", days=days, limit=limit)
+    if as_json:
+        tell(found, as_json=True, columns=(), empty="")
+        return
+    writer = csv.DictWriter(sys.stdout, LABEL_COLUMNS, extrasaction="ignore", lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(found)

@@ -99,9 +99,9 @@ class Api:
         given = {name.rstrip("_"): str(value) for name, value in query.items() if value not in ("", None)}
         return self._answer(lambda: self._client.get(path, params=given))
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Order something."""
-        return self._answer(lambda: self._client.post(path, json=body))
+    def post(self, path: str, body: Mapping[str, Any], *, seconds: float = ANSWER_SECONDS) -> Any:
+        """Order something; its answer may take so long."""
+        return self._answer(lambda: self._client.post(path, json=body, timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS)))
 
     def upload(self, path: str, file: Path, **query: object) -> Any:
         """Send a CSV file with a progress bar on stderr."""

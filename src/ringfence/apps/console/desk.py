@@ -17,6 +17,7 @@ from ringfence.apps.console.templating import Renderer
 from ringfence.base.clock import Clock
 from ringfence.base.errors import NotFoundError, UnavailableError
 from ringfence.base.secret import Secret
+from ringfence.detection.composing.service import ComposingService
 from ringfence.detection.service import AlertFilter, AlertRecord, DetectionService
 from ringfence.enforcement.agent import ask_policy
 from ringfence.enforcement.commands import Command, Done
@@ -24,6 +25,7 @@ from ringfence.enforcement.service import EnforcementService
 from ringfence.runtime.bus import Bus
 from ringfence.subscribers.service import SubscribersService
 from ringfence.views.board import Board
+from ringfence.views.composed_consent import RulePreviews
 from ringfence.views.history import History
 
 OUTAGE = "Live figures and blocking go on; history, search and signing in come back with it."
@@ -49,9 +51,11 @@ class Desk:
 
     access: AccessService
     detection: DetectionService
+    composing: ComposingService
     enforcement: EnforcementService
     subscribers: SubscribersService
     views: History
+    rule_previews: RulePreviews
     board: Board
     bus: Bus
     clock: Clock

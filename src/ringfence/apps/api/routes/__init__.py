@@ -1,6 +1,6 @@
 """The routes, one module a subject."""
 
-from ringfence.apps.api.routes import alerts, blocks, customers, people, rules, watching
+from ringfence.apps.api.routes import alerts, blocks, composed, customers, people, rules, watching
 from ringfence.apps.api.routing import Routes
 
 ALL_ROUTES: tuple[Routes, ...] = (
@@ -10,4 +10,5 @@ ALL_ROUTES: tuple[Routes, ...] = (
     blocks.routes,
     customers.routes,
     rules.routes,
+    composed.routes,
 )
