@@ -86,7 +86,7 @@ class Tables:
     calendar: Words = field(default_factory=lambda: np.zeros(1, np.int64))
     zones: int = 0
     """How many words at the end of `calendar` are changes of local time."""
-    out: Words = field(default_factory=lambda: np.zeros((OUTPUT_CROSSINGS + MAX_CROSSINGS_A_ROW) * CROSSING_WORDS, np.int64))
+    out: Words = field(default_factory=lambda: np.zeros((OUTPUT_CROSSINGS + MAX_CROSSINGS_A_ROW + 1) * CROSSING_WORDS, np.int64))
 
     @classmethod
     def fresh(cls, *, strangers: bool, accounts: int = 0) -> "Tables":
@@ -115,7 +115,7 @@ class Tables:
     def bind(self) -> None:
         """After a restore: the output is empty and the calendar unknown."""
         self.registers[R_OUT] = 0
-        self.registers[R_OUT_CAPACITY] = len(self.out) // CROSSING_WORDS
+        self.registers[R_OUT_CAPACITY] = len(self.out) // CROSSING_WORDS - 1  # The last one's words are the kernel's to scribble on.
         self.forget_calendar()
 
     def forget_calendar(self) -> None:
