@@ -6,6 +6,7 @@ from pathlib import Path
 from tools.docs.commands import commands_page
 from tools.docs.metrics import metrics_page
 from tools.docs.routes import routes_page
+from tools.docs.rules import rules_page
 from tools.docs.settings import settings_page
 from tools.docs.text import ROOT
 
@@ -16,5 +17,6 @@ PAGES: dict[str, tuple[Path, Callable[[], str]]] = {
         ("metrics.md", metrics_page),
         ("commands.md", commands_page),
         ("routes.md", routes_page),
+        ("rule-parameters.md", rules_page),
     )
 }

@@ -462,6 +462,7 @@ def _signals(finding: Finding) -> list[Signal]:
             calls=finding.calls,
             measures=finding.measures,
             reason=finding.reason,
+            told=finding.level != SIGNAL,
         )
     ]
 

@@ -83,6 +83,8 @@ class Signal:
     calls: tuple[str, ...] = ()
     measures: tuple[Measure, ...] = ()
     reason: str = ""
+    told: bool = False
+    """Whether the rule has an alert of its own."""
 
 
 class _Part(msgspec.Struct, kw_only=True):
@@ -97,6 +99,7 @@ class _Part(msgspec.Struct, kw_only=True):
     reason: str
     cost_micro: int
     rate_micro: int
+    told: bool
 
 
 class _Score(msgspec.Struct, kw_only=True):
@@ -179,6 +182,7 @@ class Scorer:
             reason=signal.reason,
             cost_micro=signal.cost_micro,
             rate_micro=signal.rate_micro,
+            told=signal.told,
         )
         parts = {each.part: each for each in score.parts if decayed(each.ppm, score.last_ms - each.at_ms, half_life) >= GONE_PPM}
         known = parts.get(fresh.part)
@@ -195,8 +199,8 @@ class Scorer:
         ppm = doubted(combined(share for _, share in shares), profile.sensitivity, rules.value(RULE, "sensitive"))
         percent = min(ppm // 10_000, 99)
         opens, acts, locks = (rules.value(RULE, name) for name in ("open", "act", "lock"))
-        if percent < opens:
-            return None
+        if percent < opens or (len(score.parts) == 1 and score.parts[0].told):
+            return None  # What one rule says by itself is that rule's alert.
         level = LOCK if percent >= locks else ACT if percent >= acts else WARN
         # Only rules about spending know what was spent at their own instant; what others are told depends on how the log is cut.
         rate, cost = next(((part.rate_micro, part.cost_micro) for part in score.parts if part.part == SPENDING), (0, 0))
@@ -315,4 +319,5 @@ def _measures(account: str, parts: Sequence[_Part], level: int) -> tuple[Measure
 
 def _reason(percent: int, limit: int, shares: Sequence[tuple[_Part, int]]) -> str:
     told = "; ".join(f"{part.rule} {share // 10_000}" + (f" ({part.reason})" if part.reason else "") for part, share in shares[:5])
-    return f"Several signals together say {percent} of 100 (limit {limit}): {told}"
+    who = "Several signals together say" if len(shares) > 1 else "One signal says"
+    return f"{who} {percent} of 100 (limit {limit}): {told}"

@@ -186,3 +186,12 @@ def test_acting_has_to_be_worth_the_risk_of_being_wrong(score: int, rate: int, s
 def test_both_sides_are_in_euro() -> None:
     weighed = weigh(RULES, score=60, rate_micro=2 * EURO, segment="residential")
     assert (weighed.loss_micro, weighed.false_block_micro) == (36 * EURO, 10 * EURO)
+
+
+def test_what_one_rule_says_by_itself_is_that_rules_alert() -> None:
+    scorer = Scorer()
+    assert take(scorer, replace(signal("D38", 50), told=True)) == []
+    [combined_now] = take(scorer, signal("D30", 15, NOON + MINUTE))
+    assert combined_now.observed == 57
+    [alone] = take(Scorer(), signal("D30", 40))
+    assert alone.reason == "One signal says 40 of 100 (limit 40): D30 40 (what D30 saw)"
