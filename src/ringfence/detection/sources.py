@@ -39,7 +39,7 @@ PREFIX: Final = 10
 """Digits of a dialled number that stay the same while at most so many before them change."""
 MAX_NAME: Final = 128
 _WRONG_PASSWORD, _UNKNOWN_USER, _MISMATCH = 401, 404, 403
-_FOREIGN, _CGNAT = int(NetworkKind.FOREIGN), int(NetworkKind.CGNAT)
+_FOREIGN = int(NetworkKind.FOREIGN)
 _SCORES: Final = (0, 50, 80, 90, 95)
 
 
@@ -157,12 +157,10 @@ class SourceEngine:
         numeric = batch.numeric
         kind, network = numeric["kind"], numeric["network_kind"]
         refused = kind == int(Kind.AUTH_FAILURE)
-        chosen = refused & ((network == _FOREIGN) | (network == _CGNAT))
-        chosen |= (network == _FOREIGN) & ((kind == int(Kind.UNAUTHENTICATED)) | (kind == int(Kind.ATTEMPT)))
-        chosen |= news != 0
+        chosen = refused | (kind == int(Kind.UNAUTHENTICATED)) | (kind == int(Kind.ATTEMPT)) | (news != 0)
         if self._suspects or bool(refused.any()):
-            chosen |= _used(batch) & ((network == _FOREIGN) | (network == _CGNAT))
-        return np.flatnonzero(chosen)
+            chosen |= _used(batch)
+        return np.flatnonzero(chosen & (network == _FOREIGN))
 
     # Rows
 
@@ -170,15 +168,11 @@ class SourceEngine:
         """Credentials were refused."""
         if row.status not in (_WRONG_PASSWORD, _UNKNOWN_USER, _MISMATCH):
             return []
-        findings: list[Finding] = []
-        if row.status == _WRONG_PASSWORD:
-            self._note_wrong(row)
-        if row.network_kind != _FOREIGN:
-            return []
-        findings += self._judge_refused(row)
+        findings = self._judge_refused(row)
         if row.status == _UNKNOWN_USER:
             findings += self._judge_unknown(row)
         if row.status == _WRONG_PASSWORD:
+            self._note_wrong(row)
             findings += self._judge_spray(row)
         return findings
 
@@ -282,7 +276,7 @@ class SourceEngine:
             findings += self._judge_guessed(row)
         if new:
             findings += self._judge_new(row)
-        if row.kind == Kind.ATTEMPT and row.network_kind == _FOREIGN:
+        if row.kind == Kind.ATTEMPT:
             findings += self._dialled(row)
         return findings
 
@@ -298,9 +292,6 @@ class SourceEngine:
             f"{len(seen)} wrong passwords for {row.user} from {row.near} within 24 hours, then the right one from {row.block}: "
             f"the password was probably guessed. Limit {limit}."
         )
-        measures = [Measure(scope="class", value=row.user, destination_class=3)]
-        if row.network_kind == _FOREIGN:
-            measures.append(Measure(scope="source", value=row.block))
         return [
             Finding(
                 rule="D38",
@@ -322,7 +313,10 @@ class SourceEngine:
                 calls=(row.call_id,) if row.call_id else (),
                 refs=(*(sighting.ref for sighting in seen[-MAX_EVIDENCE + 1 :]), row.ref),
                 reason=what,
-                measures=tuple(measures),
+                measures=(
+                    Measure(scope="class", value=row.user, destination_class=3),
+                    Measure(scope="source", value=row.block),
+                ),
                 observed_more={"sources": [row.block], "networks": [row.network or row.near]},
             )
         ]
@@ -437,7 +431,6 @@ class _Row:
         "near",
         "near_key",
         "network",
-        "network_kind",
         "ref",
         "status",
         "user",
@@ -449,7 +442,6 @@ class _Row:
         self.at_ms = int(numeric["at_ms"][place])
         self.account_key = int(numeric["account_key"][place])
         self.status = int(numeric["status_code"][place])
-        self.network_kind = int(numeric["network_kind"][place])
         self.mark = int(numeric["call_key"][place])
         self.keyed = not int(numeric["flags"][place]) & int(Flag.UNKEYED)
         self.ref = row_ref(sequence, place)

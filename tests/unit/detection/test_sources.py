@@ -304,6 +304,8 @@ def test_networks_that_the_operator_knows_are_never_judged(kind: NetworkKind) ->
     known = {"network_kind": int(kind)}
     rows = [refused(MONDAY + place, "198.51.100.7", f"user{place}", 404 if place % 2 else 401, **known) for place in range(300)]
     rows += [registered(MONDAY + 300 + place, "198.51.100.7", place + 1, **known) for place in range(100)]
+    rows += [refused(MONDAY + 300 + place, "198.51.100.7", "a5", **known) for place in range(9)]
+    rows.append(registered(MONDAY + 310, "198.51.100.7", 5, **known))
     rows += [dialled(MONDAY + 400 + place, "198.51.100.7", f"{place}0049301234567", **known) for place in range(50)]
     assert feed(SourceEngine(rule_set()), rows) == []
 
