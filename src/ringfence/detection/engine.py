@@ -174,6 +174,7 @@ class Engine:
 
     def feed_columns(self, columns: list[Any], length: int, first_ref: int, strangers: bool) -> list[Crossing]:
         """The same for bare columns in the order of the kernel; `strangers`: some row is of an agent without a key."""
+        columns = [_read_only(column) for column in columns]
         at = columns[1]
         self._need_calendar(int(at.min()), int(at.max()))
         crossings = self._run(self._tables[0], columns, length, first_ref, 0)
@@ -443,6 +444,14 @@ class Engine:
             tables.zones = len(zones)
             tables.forget_calendar()
         self._calendar_until = high_ms + COMPILED_AHEAD_DAYS * DAY
+
+
+def _read_only(column: Any) -> Any:
+    """A column as the log's decoder gives it. Writable ones are another type to numba, for which it would compile the kernel once more."""
+    if column.flags.writeable:
+        column = column.view()
+        column.flags.writeable = False
+    return column
 
 
 def _crossing(words: list[int], *, strangers: bool) -> Crossing:
