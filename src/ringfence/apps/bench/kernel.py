@@ -43,9 +43,11 @@ def run(options: dict[str, Any]) -> dict[str, object]:
     engine.settle_in(keys)
     cpu = wall = 0.0
     rows = crossings = done = 0
-    chunks = _live(_calls(generator, keys, calls)) if options["live"] else _calls(generator, keys, calls)
+    chunks = _live(whole_calls(generator, keys, calls)) if options["live"] else whole_calls(generator, keys, calls)
     for columns in chunks:
         length = len(columns[0])
+        for column in columns:
+            column.flags.writeable = False  # as the log's decoder gives them
         batches = [[column[first : first + size] for column in columns] for first in range(0, length, size)]
         started, cpu_started = time.perf_counter(), time.process_time()
         for number, batch in enumerate(batches):
@@ -73,7 +75,7 @@ def run(options: dict[str, Any]) -> dict[str, object]:
     }
 
 
-def _calls(generator: np.random.Generator, keys: NDArray[np.int64], calls: int) -> Iterator[Columns]:
+def whole_calls(generator: np.random.Generator, keys: NDArray[np.int64], calls: int) -> Iterator[Columns]:
     """Whole calls in the order of their start, as columns in the kernel's order."""
     accounts = len(keys)
     now_ms = START_MS

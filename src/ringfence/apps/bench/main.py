@@ -20,6 +20,7 @@ BENCHES = {
     "block-latency": "ringfence.apps.bench.block_latency",
     "edge-sync": "ringfence.apps.bench.edge_sync",
     "recovery": "ringfence.apps.bench.recovery",
+    "replay": "ringfence.apps.bench.replay",
     "quality": "ringfence.apps.bench.quality",
 }
 
