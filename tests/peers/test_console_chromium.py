@@ -37,6 +37,7 @@ PAGES: tuple[str, ...] = (
     "/exemptions",
     "/edges",
 )
+PAGES += ("/rules", "/rules/new")
 PAGES += ("/accounts", "/accounts?text=K-020417", f"/accounts/{saturday.STOLEN}", "/calls", "/audit", "/me", "/more")
 LATE = "493090182033"
 

@@ -1,6 +1,19 @@
 """The pages, one module a subject."""
 
-from ringfence.apps.console.pages import accounts, alerts, audit, blocks, edges, exemptions, me, overview, people, proposals, sign_in
+from ringfence.apps.console.pages import (
+    accounts,
+    alerts,
+    audit,
+    blocks,
+    composed,
+    edges,
+    exemptions,
+    me,
+    overview,
+    people,
+    proposals,
+    sign_in,
+)
 from ringfence.apps.console.routing import Pages
 
 ALL_PAGES: tuple[Pages, ...] = (
@@ -10,6 +23,7 @@ ALL_PAGES: tuple[Pages, ...] = (
     blocks.pages,
     proposals.pages,
     exemptions.pages,
+    composed.pages,
     edges.pages,
     accounts.pages,
     people.pages,

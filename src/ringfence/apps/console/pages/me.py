@@ -20,6 +20,7 @@ PLACES = (
     ("/accounts", "Accounts", "search, calls, alerts of a customer", "account.read"),
     ("/calls", "Calls", "by account or number", "call.read"),
     ("/edges", "Edges and breaker", "what the SIP servers hold", "edge.read"),
+    ("/rules", "Rules", "composed rules and their precision", "rule.read"),
     ("/exemptions", "Exemptions", "what nothing automatic touches", "block.read"),
     ("/users", "People", "users, roles, on call", "user.manage"),
     ("/audit", "Audit", "who did what", "audit.read"),
