@@ -146,7 +146,7 @@ CALLERS: Final = _callers_by_bits()
 def _find(table: Words, key: int) -> int:
     """Place of a key's record, or `-1 - place` of the empty one where it belongs."""
     mask = table.shape[0] - 1
-    place = ((key * -7046029254386353131) >> 32) & mask
+    place: int = ((key * -7046029254386353131) >> 32) & mask
     while True:
         found = table[place, KEY]
         if found == key:
@@ -218,7 +218,8 @@ def _median(values: Words, count: int) -> int:
 
 @compiled
 def _day_code(table: Words, place: int, day: int) -> int:
-    return (table[place, DAYS + ((day & 31) >> 3)] >> ((day & 7) * 8)) & 255
+    code: int = (table[place, DAYS + ((day & 31) >> 3)] >> ((day & 7) * 8)) & 255
+    return code
 
 
 @compiled
@@ -360,7 +361,7 @@ def _room(table: Words, ring: Words, regs: Words, key: int, until: int, counting
 @compiled
 def _append(table: Words, ring: Words, regs: Words, place: int, at: int, who: int, origin: int, ref: int, dear: int) -> int:
     """Put an entry where its time belongs; its sequence."""
-    sequence = regs[R_NEXT]
+    sequence: int = regs[R_NEXT]
     mask = ring.shape[0] - 1
     entry = sequence & mask
     before, after = table[place, HEAD], 0
