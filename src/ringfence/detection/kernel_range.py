@@ -262,7 +262,7 @@ def _roll(table: Words, place: int, hour: int, began: int, rules: Words, values:
             bits += _bits(table[place, BITS + word])
             table[place, BITS + word] = 0
         counted = CALLERS[bits]
-        if table[place, LATCH] & LATCH_SAID and stamp // 24 - began >= rules[P_LEARN]:
+        if table[place, LATCH] & LATCH_SAID:
             counted = min(counted, max(table[place, LIMITS] >> 40, rules[P_WARN] - 1))
         day = stamp // 24
         code = _code(counted)
