@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
-from phonenumbers.geodata.locale import LOCALE_DATA
+import phonenumbers
 
 from ringfence.base.money import show_euro
 from ringfence.detection.engine import Crossing
@@ -131,8 +133,23 @@ def _destinations(calls: Sequence[AccountRow]) -> str:
 @lru_cache(maxsize=512)
 def country_name(letters: str) -> str:
     """English name of a country; the letters themselves when nobody knows one."""
-    names = LOCALE_DATA.get(letters, {})
+    names = _country_names().get(letters, {})
     name = names.get("en", "")
     if name.startswith("*"):
         name = names.get(name[1:], "")
     return name or letters
+
+
+@lru_cache(maxsize=1)
+def _country_names() -> dict[str, dict[str, str]]:
+    """Names of countries by ISO code and language, from the one file of `phonenumbers` that holds them.
+
+    An ordinary import would load the package's place names too: half a second of every start, and 100 MB.
+    """
+    spec = spec_from_file_location("phonenumbers.geodata.locale", Path(phonenumbers.__file__).parent / "geodata" / "locale.py")
+    assert spec is not None
+    assert spec.loader is not None
+    locale = module_from_spec(spec)
+    spec.loader.exec_module(locale)
+    names: dict[str, dict[str, str]] = locale.LOCALE_DATA
+    return names
