@@ -19,6 +19,7 @@ import pytest
 from ringfence.archive import batches
 from ringfence.base.clock import system_clock
 from ringfence.detection.agent import DetectorAgent, built_in_rules
+from ringfence.detection.lane import Found
 from ringfence.detection.agent.snapshots import read_snapshot
 from ringfence.detection.lane import Lane
 from ringfence.detection.model import decode_alert, encode_alert, iso_time
@@ -59,15 +60,15 @@ class Offline:
 
     def take(self, message: Message) -> None:
         """Judge a message and keep what follows from it, by the subject it is published on."""
-        lane, kind, crossings = self.lane, message.headers["Rf-Kind"], []
+        lane, kind, found = self.lane, message.headers["Rf-Kind"], Found()
         if kind == "rows":
             self._kept[message.sequence] = batch = batches.decode(message.payload)
-            crossings = lane.rows(batch, message.sequence)
+            found = lane.rows(batch, message.sequence)
         elif kind == "tick":
-            crossings = lane.tick(int.from_bytes(message.payload))
+            found = lane.tick(int.from_bytes(message.payload))
         else:
             lane.control(decode_control(message.payload))
-        output = lane.settle(crossings, message.sequence, self, closing=kind == "tick")
+        output = lane.settle(found, message.sequence, self, closing=kind == "tick")
         for suspicion in output.suspicions:
             self.published[f"suspicion.{suspicion.suspicion_id}"] = encode_suspicion(suspicion)
         for alert in output.alerts:

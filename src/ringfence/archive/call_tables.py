@@ -86,7 +86,7 @@ def call_tables(paths: Sequence[Path], *, pricing: Pricing, senders: Senders, ke
 def text_columns(path: Path, names: Sequence[str]) -> list[list[str]]:
     """Columns of texts of a small Parquet file. OperatorError when it cannot be read."""
     try:
-        table = pq.read_table(path, columns=list(names))
+        table: Any = pq.read_table(path, columns=list(names))
     except (pa.ArrowException, OSError, KeyError) as refused:
         raise OperatorError(f"{path.name} cannot be read: {str(refused)[:200]}", reason="not_parquet") from None
     found: list[list[str]] = [table.column(name).cast(pa.string()).to_pylist() for name in names]

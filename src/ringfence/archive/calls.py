@@ -172,6 +172,8 @@ class CallArchive:
             case "source":
                 sources = self._sources_in(_network(value), from_ms=from_ms, to_ms=to_ms)
                 return "source_ip IN (SELECT unnest($sources))", {"sources": sources}
+            case "call":
+                return "call_id = $call_id", {"call_id": value}
 
     def _sources_in(self, network: IPv4Network | IPv6Network, *, from_ms: int, to_ms: int) -> list[str]:
         """Addresses of a network that called in the span: DuckDB has no address type here, so they are told apart in Python."""

@@ -69,8 +69,9 @@ SIGNALS: Final = frozenset({"D19"})
 LONG_CALL: Final = "D17"
 """Detector of running calls that last too long: it asks to end them."""
 ENDED_CLASS: Final = 4
-ENDED: Final[dict[str, int]] = {"D02": 10, "D07": 1}
-"""Detectors whose block also ends running C4+ calls of the evidence, and how many of the newest."""
+ENDED: Final[dict[str, int]] = {"D01": MAX_EVIDENCE, "D02": MAX_EVIDENCE, "D03": MAX_EVIDENCE, "D06": MAX_EVIDENCE, "D07": 1}
+"""Detectors whose block also ends running C4+ calls of the evidence, and how many of the newest: a hacked exchange has a hundred of them
+open when the block comes, and each goes on for twenty minutes."""
 
 
 class Resolver(Protocol):

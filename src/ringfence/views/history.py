@@ -258,6 +258,8 @@ def _would_refuse(measure: Measure, row: AccountRow) -> bool:
             return row.account == measure.value
         case "source":
             return row.source_ip == measure.value
+        case "call":
+            return row.call_id == measure.value
 
 
 def _figure(name: str, calls: Sequence[Call]) -> Figure:

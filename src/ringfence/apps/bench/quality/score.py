@@ -80,6 +80,7 @@ def wronged(truth: Truth, verdicts: Verdicts, *, account_days: int) -> dict[str,
     """Ordinary accounts that were alerted or refused something, also per 100,000 account-days."""
     alerted = {alert.account for alert in verdicts.alerts if alert.account} - truth.victims
     blocked = {block.value for block in verdicts.blocks if block.scope in (Scope.ACCOUNT, Scope.CLASS)} - truth.victims
+    blocked |= {block.account for block in verdicts.blocks if block.scope is Scope.CALL and block.account} - truth.victims
     blocked |= set(verdicts.refused_calls.values()) - truth.victims
     return {
         "falsely_alerted_accounts": len(alerted),
@@ -87,7 +88,7 @@ def wronged(truth: Truth, verdicts: Verdicts, *, account_days: int) -> dict[str,
         "falsely_alerted_per_100k_account_days": round(len(alerted) * 100_000 / account_days, 3),
         "falsely_blocked_per_100k_account_days": round(len(blocked) * 100_000 / account_days, 3),
         "false_alerts_by_rule": _rules(alert for alert in verdicts.alerts if alert.account in alerted and alert.state == "open"),
-        "false_blocks_by_rule": _count(block.origin for block in verdicts.blocks if block.value in blocked),
+        "false_blocks_by_rule": _count(block.origin for block in verdicts.blocks if block.value in blocked or block.account in blocked),
     }
 
 
