@@ -21,7 +21,7 @@ from ringfence.enforcement.model import DAY_MS, HOUR_MS, Scope
 from ringfence.runtime.bus import Bus
 from ringfence.runtime.streams import LANES, log_stream
 from ringfence.telephony.model import AccountRow, DestinationClass, Kind, country_letters
-from ringfence.telephony.suspicion import Measure
+from ringfence.telephony.suspicion import Measure, MeasureScope
 
 RECENT_MS = 5 * 60_000
 """How far back the end of the log is held; the archive is behind by a minute, or by a few after a restart."""
@@ -247,19 +247,16 @@ def _would_refuse(measure: Measure, row: AccountRow) -> bool:
     if row.destination_class == DestinationClass.C0:
         return False
     digits = row.callee.removeprefix("+")
-    match measure.scope:
-        case "number":
-            return digits == measure.value
-        case "range":
-            return digits.startswith(measure.value)
-        case "class":
-            return row.account == measure.value and row.destination_class >= measure.destination_class
-        case "account":
-            return row.account == measure.value
-        case "source":
-            return row.source_ip == measure.value
-        case "call":
-            return row.call_id == measure.value
+    mine = row.account == measure.value
+    refused: dict[MeasureScope, bool] = {
+        "number": digits == measure.value,
+        "range": digits.startswith(measure.value),
+        "class": mine and row.destination_class >= measure.destination_class,
+        "account": mine,
+        "source": row.source_ip == measure.value,
+        "call": row.call_id == measure.value,
+    }
+    return refused[measure.scope]
 
 
 def _figure(name: str, calls: Sequence[Call]) -> Figure:
