@@ -4,9 +4,11 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from itertools import count
+from typing import Any
 
 import pytest
 
+from ringfence.apps.worker.projector import page_text
 from ringfence.base.errors import ConflictError, NotFoundError, OperatorError, PeerError
 from ringfence.detection.model import Alert, Evidence, Subject, encode_alert, iso_time
 from ringfence.detection.service import AlertFilter, DetectionService, Feedback, built_in_rules, cursor_of
@@ -185,5 +187,20 @@ def test_decks_and_holidays_are_told_in_their_newest_version(database_url: str) 
         with pytest.raises(OperatorError):
             await detection.ensure_holidays("XX", "", "Europe/Berlin")
         assert [change.kind for change in await detection.pending(10)] == ["rates", "rates", "holidays"]
+
+    run(database_url, body)
+
+
+def test_an_alert_about_a_range_a_source_or_the_network_is_kept_like_any_other(database_url: str) -> None:
+    async def body(detection: DetectionService) -> None:
+        subjects = [("prefix", "23222550"), ("source", "192.0.2.7"), ("network", "all"), ("edge", "kamailio-1")]
+        for number, (kind, value) in enumerate(subjects, start=1):
+            said: dict[str, Any] = {"subject": Subject(kind=kind, value=value), "account": "", "severity": "critical"}  # type: ignore[arg-type]
+            said |= {"prefix": {"prefix": value}, "source": {"source_ip": value}}.get(kind, {})
+            await detection.record_alert(alert(number, **said), 1)
+        found = await detection.alerts(AlertFilter(running=True))
+        assert sorted((each.subject_kind, each.subject_value) for each in found) == sorted(subjects)
+        assert {each.account for each in found} == {""}
+        assert page_text(next(each for each in found if each.subject_kind == "prefix")).startswith("D02 prefix 23222550: too much")
 
     run(database_url, body)
