@@ -12,6 +12,7 @@ OPEN_ROOMS = {"base", "runtime", "protocols", "telephony", "archive", "simulator
 MORE_DOORS: dict[str, str] = {
     "enforcement.commands": "what api and console send to policy",
     "enforcement.kamailio": "what the first start writes for each edge",
+    "detection.attacks": "steps of attacks, which the live board reads from their stream",
     "detection.composed": "the language of composed rules, from which previews, forms and pages are made",
     "detection.composed_text": "the format of composed rules",
     "detection.composed_match": "which rows a composed rule counts, for previews over the archive",

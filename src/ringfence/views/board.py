@@ -17,11 +17,13 @@ import structlog
 
 from ringfence.base.clock import Clock, monotonic_seconds
 from ringfence.base.errors import NotFoundError, UnavailableError
+from ringfence.detection.attacks import decode_attack
 from ringfence.detection.model import Alert, Evidence, decode_alert
 from ringfence.enforcement.model import Approval, Block, Breaker, BreakerKind, EdgeReport, Exemption, Proposal
 from ringfence.runtime.bucket import CaughtUp
 from ringfence.runtime.bus import Bus
 from ringfence.runtime.status import SILENT_MS, Status
+from ringfence.views.attacks import LiveAttacks
 
 CLOSED_KEPT = 500
 """Closed alerts that stay for the lists; older ones are in PostgreSQL."""
@@ -82,6 +84,7 @@ class Board:
     breakers: dict[str, Breaker] = field(default_factory=dict)
     edges: dict[str, EdgeReport] = field(default_factory=dict)
     alerts: dict[str, LiveAlert] = field(default_factory=dict)
+    attacks: LiveAttacks = field(default_factory=LiveAttacks)
     statuses: dict[tuple[str, str], Status] = field(default_factory=dict)
     samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     changes: int = 0
@@ -102,11 +105,12 @@ class Board:
             ("breaker", Breaker, self.breakers),
             ("edges", EdgeReport, self.edges),
         )
-        self._waiting = {name for name, _, _ in tables} | {"alerts"}
+        self._waiting = {name for name, _, _ in tables} | {"alerts", "attacks"}
         async with asyncio.TaskGroup() as group:
             for name, kind, table in tables:
                 group.create_task(self._follow_bucket(bus, name, kind, table))
-            group.create_task(self._follow_alerts(bus))
+            group.create_task(self._follow_steps(bus, "ALERTS", lambda payload: self.put_alert(decode_alert(payload))))
+            group.create_task(self._follow_steps(bus, "ATTACKS", lambda payload: self.attacks.feed(decode_attack(payload))))
             group.create_task(self._follow_statuses(bus))
             group.create_task(self._sample())
 
@@ -191,7 +195,7 @@ class Board:
 
     def rate_micro(self, alert: LiveAlert) -> int:
         """Micro-euro a minute of a running alert, as its newest step observed it; 0 once its account is blocked."""
-        return 0 if self.blocks_of(alert.account) else _observed_rate(alert)
+        return 0 if self.blocks_of(alert.account) else observed_micro(alert)
 
     def risk_micro(self) -> int:
         """Micro-euro a minute that nothing stops yet. Several alerts of one subject see the same calls: the highest counts."""
@@ -206,7 +210,7 @@ class Board:
         for alert in self.running():
             if bool(self.blocks_of(alert.account)) is blocked:
                 key = (alert.subject_kind, alert.subject_value)
-                by_subject[key] = max(by_subject.get(key, 0), _observed_rate(alert))
+                by_subject[key] = max(by_subject.get(key, 0), observed_micro(alert))
         return sum(by_subject.values())
 
     # Following
@@ -222,18 +226,19 @@ class Board:
                     table[entry.key] = value
                 self._ring()
 
-    async def _follow_alerts(self, bus: Bus) -> None:
-        last = await bus.last_sequence("ALERTS")
+    async def _follow_steps(self, bus: Bus, stream: str, put: Callable[[bytes], None]) -> None:
+        """Take every step that a stream holds and will hold."""
+        last = await bus.last_sequence(stream)
         if last == 0:
-            self._caught_up("alerts")
-        async with contextlib.aclosing(bus.read("ALERTS", from_sequence=1)) as messages:
+            self._caught_up(stream.lower())
+        async with contextlib.aclosing(bus.read(stream, from_sequence=1)) as messages:
             async for message in messages:
                 try:
-                    self.put_alert(decode_alert(message.payload))
+                    put(message.payload)
                 except (msgspec.DecodeError, ValueError) as error:
-                    _log.error("board_unreadable", source="ALERTS", error=str(error))
+                    _log.error("board_unreadable", source=stream, error=str(error))
                 if message.sequence >= last:
-                    self._caught_up("alerts")
+                    self._caught_up(stream.lower())
                     self._ring()
 
     async def _follow_statuses(self, bus: Bus) -> None:
@@ -292,7 +297,8 @@ class Board:
         bell.set()
 
 
-def _observed_rate(alert: LiveAlert) -> int:
+def observed_micro(alert: LiveAlert) -> int:
+    """Micro-euro a minute of a running alert, as its newest step observed it, blocked or not."""
     rate = alert.evidence.observed.get("eur_per_minute", 0)
     return round(rate * 1_000_000) if alert.running and isinstance(rate, int | float) else 0
 

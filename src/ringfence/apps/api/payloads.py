@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ringfence.access.model import Actor, AuditEntry, User
 from ringfence.base.money import as_euro
-from ringfence.detection.service import AlertRecord, Feedback, RateDeckVersion, RuleSetVersion
+from ringfence.detection.service import AlertRecord, AttackRecord, Feedback, RateDeckVersion, RuleSetVersion
 from ringfence.enforcement.commands import Done
 from ringfence.enforcement.model import Block, EdgeReport, Exemption, Proposal, Scope
 from ringfence.subscribers.model import Account, ImportReport, Network
@@ -139,6 +139,66 @@ class AlertSaid(_Said):
             closed_at=at(alert.closed_ms),
             **people,
         )
+
+
+class FacetSaid(_Said):
+    """What the alerts of an attack share: `range` (first digits), `source`, `network` or `pattern`."""
+
+    kind: str
+    value: str
+
+
+class AttackSaid(_Said):
+    """Alerts that belong together. `merged_into` names the attack that it became part of."""
+
+    attack_id: str
+    state: str
+    running: bool
+    accounts: int
+    alerts: int
+    critical: int
+    cost_eur: float
+    eur_per_minute: float
+    shares: list[FacetSaid]
+    reason: str
+    opened_at: datetime | None
+    changed_at: datetime | None
+    closed_at: datetime | None
+    merged_into: str = ""
+
+    @classmethod
+    def of(cls, attack: AttackRecord) -> "AttackSaid":
+        """From PostgreSQL."""
+        return cls(
+            attack_id=attack.attack_id,
+            state=attack.state,
+            running=attack.running,
+            accounts=attack.accounts,
+            alerts=attack.alerts,
+            critical=attack.critical,
+            cost_eur=as_euro(attack.cost_micro),
+            eur_per_minute=attack.eur_per_minute,
+            shares=[FacetSaid(kind=kind, value=value) for kind, value in attack.facets],
+            reason=attack.reason,
+            opened_at=at(attack.opened_ms),
+            changed_at=at(attack.changed_ms),
+            closed_at=at(attack.closed_ms),
+            merged_into=attack.merged_into,
+        )
+
+
+class AttackList(_Said):
+    """Attacks, newest first."""
+
+    attacks: list[AttackSaid]
+
+
+class AttackDetail(AttackSaid):
+    """One attack with its alerts, the dearest first, and the proposals and blocks that would stop it."""
+
+    its_alerts: list["AlertSaid"]
+    proposals: list[str]
+    blocks: list[str]
 
 
 class AlertList(_Said):

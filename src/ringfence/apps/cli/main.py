@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("ringfence.apps.cli.check", "Check settings and environment without starting anything."),
     "user": ("ringfence.apps.cli.user_client", "People: the first administrator, sign in, list, invite."),
     "alert": ("ringfence.apps.cli.alert", "Alerts: what is burning and why."),
+    "attack": ("ringfence.apps.cli.attack", "Attacks: alerts that belong together."),
     "block": ("ringfence.apps.cli.block", "Blocks: list, impose, lift, approve."),
     "edge": ("ringfence.apps.cli.edge", "Edges: whether each holds what is in force."),
     "call": ("ringfence.apps.cli.call", "Calls, by account or number."),

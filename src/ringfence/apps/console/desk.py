@@ -151,6 +151,7 @@ class Desk:
         return {
             "critical": sum(alert.severity == "critical" for alert in running),
             "alerts": len(running),
+            "attacks": len(self.board.attacks.running()),
             "blocks": len(self.board.blocks_in_force()),
             "proposals": len(self.board.open_proposals()),
         }

@@ -1,12 +1,13 @@
 """The routes, one module a subject."""
 
-from ringfence.apps.api.routes import alerts, blocks, composed, customers, people, rules, watching
+from ringfence.apps.api.routes import alerts, attacks, blocks, composed, customers, people, rules, watching
 from ringfence.apps.api.routing import Routes
 
 ALL_ROUTES: tuple[Routes, ...] = (
     people.routes,
     watching.routes,
     alerts.routes,
+    attacks.routes,
     blocks.routes,
     customers.routes,
     rules.routes,

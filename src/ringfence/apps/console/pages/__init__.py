@@ -3,6 +3,7 @@
 from ringfence.apps.console.pages import (
     accounts,
     alerts,
+    attacks,
     audit,
     blocks,
     composed,
@@ -20,6 +21,7 @@ ALL_PAGES: tuple[Pages, ...] = (
     sign_in.pages,
     overview.pages,
     alerts.pages,
+    attacks.pages,
     blocks.pages,
     proposals.pages,
     exemptions.pages,

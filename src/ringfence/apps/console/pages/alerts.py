@@ -95,6 +95,7 @@ async def show_alert(request: Request, actor: Acting, alert_id: str) -> Response
         calls_missing="Its calls are not readable now; they come back with the archive.",
         picture=pictures.timeline([evidence.timed(call) for call in calls], moments, now_ms=desk.clock()),
         earlier=[shown.alert(entry, blocked=entry.running and desk.blocked(entry.account)) for entry in earlier or ()],
+        attack_id=await desk.or_else(desk.detection.attack_of(alert_id), desk.board.attacks.attack_of(alert_id)),
         earlier_missing="No earlier alert." if earlier is not None else "The database is down; earlier alerts come back with it.",
         account=await evidence.account_facts(desk, found.account) if found.account and sees_account else None,
     )

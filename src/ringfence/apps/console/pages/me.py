@@ -17,6 +17,7 @@ pages = Pages()
 
 PLACES = (
     ("/proposals", "Proposals", "blocks that wait for a person", "block.read"),
+    ("/attacks", "Attacks", "alerts that belong together, one line each", "alert.read"),
     ("/accounts", "Accounts", "search, calls, alerts of a customer", "account.read"),
     ("/calls", "Calls", "by account or number", "call.read"),
     ("/edges", "Edges and breaker", "what the SIP servers hold", "edge.read"),

@@ -8,7 +8,7 @@ from fastapi import Request
 from starlette.responses import RedirectResponse, Response
 
 from ringfence.access.model import Permission
-from ringfence.apps.console import pictures, shown, words
+from ringfence.apps.console import attacked, pictures, shown, words
 from ringfence.apps.console.desk import Desk
 from ringfence.apps.console.live import stream
 from ringfence.apps.console.places import at_home, desk_of
@@ -64,7 +64,7 @@ async def live_overview(request: Request, actor: Acting) -> Response:
         context = await _context(desk) | {"may": may}
         return {
             "figures": desk.renderer.fragment("parts/figures.html", **context),
-            "burning": desk.renderer.fragment("parts/alert_rows.html", **context),
+            "burning": desk.renderer.fragment("parts/burning.html", **context),
             "health": desk.renderer.fragment("parts/health.html", **context),
         }
 
@@ -74,11 +74,13 @@ async def live_overview(request: Request, actor: Acting) -> Response:
 async def _context(desk: Desk) -> dict[str, Any]:
     board = desk.board
     with_whom = await desk.acknowledged()
-    running = board.running()
+    attacks = attacked.live(board)
+    alone = [alert for alert in board.running() if not board.attacks.attack_of(alert.alert_id)]
     return {
         "figures": _figures(desk, with_whom),
-        "alerts": _by_subject(desk, running, with_whom)[:BURNING],
-        "nothing": "Nothing is burning. No alert is open.",
+        "attacks": attacks,
+        "alerts": _by_subject(desk, alone, with_whom)[:BURNING],
+        "nothing": "No alert beside those of the attacks." if attacks else "Nothing is burning. No alert is open.",
         "parts": shown.parts(board, database_down=bool(desk.outage)),
     }
 
