@@ -75,8 +75,10 @@ def run(options: dict[str, Any]) -> dict[str, object]:
     }
 
 
-def whole_calls(generator: np.random.Generator, keys: NDArray[np.int64], calls: int) -> Iterator[Columns]:
-    """Whole calls in the order of their start, as columns in the kernel's order."""
+def whole_calls(
+    generator: np.random.Generator, keys: NDArray[np.int64], calls: int, shares: tuple[float, ...] = SHARES
+) -> Iterator[Columns]:
+    """Whole calls in the order of their start, as columns in the kernel's order; `shares` of the classes C1 to C5."""
     accounts = len(keys)
     now_ms = START_MS
     for first in range(0, calls, CHUNK):
@@ -87,7 +89,7 @@ def whole_calls(generator: np.random.Generator, keys: NDArray[np.int64], calls: 
         now_ms = int(start[-1])
         # The busiest one per cent of the accounts makes ten per cent of the calls, the busiest account some thousands a day.
         rank = (accounts * generator.random(count) ** 2).astype(np.int64)
-        level = generator.choice(CLASSES, count, p=SHARES).astype(np.uint8)
+        level = generator.choice(CLASSES, count, p=shares).astype(np.uint8)
         answered = np.where(generator.random(count) < ANSWERED, start + generator.integers(2_000, 15_000, count), 0)
         length = (generator.exponential(180_000, count) + 1_000).astype(np.int64)
         ended = np.where(answered > 0, answered + length, start + 20_000)

@@ -19,6 +19,7 @@ BENCHES = {
     "kernel": "ringfence.apps.bench.kernel",
     "block-latency": "ringfence.apps.bench.block_latency",
     "edge-sync": "ringfence.apps.bench.edge_sync",
+    "growth": "ringfence.apps.bench.growth",
     "recovery": "ringfence.apps.bench.recovery",
     "replay": "ringfence.apps.bench.replay",
     "quality": "ringfence.apps.bench.quality",
