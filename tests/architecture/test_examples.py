@@ -9,6 +9,7 @@ import pytest
 from ringfence.access.model import Permission
 from ringfence.apps.bench.main import BENCHES
 from ringfence.apps.cli.main import COMMANDS
+from ringfence.detection.composed_text import read_composed
 from ringfence.detection.rules import read_rules
 from ringfence.runtime.settings import Settings
 from tests.architecture.source import rooms
@@ -84,6 +85,8 @@ def test_toml_in_the_pages_is_accepted() -> None:
         content = tomllib.loads(text)
         if "rules" in content:
             assert read_rules(text).rules, file.name
+        elif "rule" in content:
+            assert read_composed(text), file.name
         else:
             Settings(**{"data_dir": Path("/nowhere"), **content})
 
