@@ -21,6 +21,7 @@ from ringfence.base.clock import system_clock
 from ringfence.detection.agent import VIEWS, DetectorAgent, built_in_rules
 from ringfence.detection.agent.snapshots import read_snapshot
 from ringfence.detection.lane import Found, Lane
+from ringfence.detection.layout import Detector
 from ringfence.detection.model import decode_alert, encode_alert, iso_time
 from ringfence.detection.rules import read_rules
 from ringfence.detection.views import View
@@ -248,7 +249,10 @@ def test_backtest_finds_the_alerts_that_live_found(stage: Stage, tmp_path: Path)
     zone = stage.product.settings.operator.time_zone
     done = ringfence("backtest", "--calls", str(file), "--alerts", str(alerts), "--time-zone", zone, "--json")
     assert done.returncode == 0, done.stderr
-    replayed = {(alert.rule, alert.alert_id) for alert in map(decode_alert, alerts.read_bytes().splitlines()) if alert.account in accounts}
-    live = {(alert.rule, alert.alert_id) for alert in stage.run(stage.alerts()) if alert.account in accounts}
+    told = [alert for alert in map(decode_alert, alerts.read_bytes().splitlines()) if alert.account in accounts]
+    replayed = {(alert.rule, alert.alert_id) for alert in told if alert.rule in Detector.__members__}
+    # Call records say nothing of registrations and networks, so only the kernel's rules can agree.
+    found = [alert for alert in stage.run(stage.alerts()) if alert.account in accounts and alert.rule in Detector.__members__]
+    live = {(alert.rule, alert.alert_id) for alert in found}
     assert live
     assert replayed == live
