@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import phonenumbers
 
@@ -146,7 +145,7 @@ def _country_names() -> dict[str, dict[str, str]]:
 
     An ordinary import would load the package's place names too: half a second of every start, and 100 MB.
     """
-    spec = spec_from_file_location("phonenumbers.geodata.locale", Path(phonenumbers.__file__).parent / "geodata" / "locale.py")
+    spec = spec_from_file_location("phonenumbers.geodata.locale", f"{phonenumbers.__path__[0]}/geodata/locale.py")
     assert spec is not None
     assert spec.loader is not None
     locale = module_from_spec(spec)
