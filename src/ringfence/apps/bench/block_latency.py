@@ -114,7 +114,8 @@ async def _offend(product: Product, proxy: tuple[str, int], offenders: list[Offe
             watch = group.create_task(_watch(bus, {offender.account: offender for offender in offenders}))
             for place, offender in enumerate(offenders):
                 begin = place * seconds / len(offenders)
-                group.create_task(_calls(Caller(lines[place % 8], offender.account, "pw", DOMAIN), offender, begin))
+                caller = Caller(lines[place % 8], offender.account, "pw", DOMAIN)
+                group.create_task(_calls(caller, offender, begin, f"+23278{place:03d}"))
             await asyncio.sleep(seconds + 2 * MISSED_SECONDS)
             watch.cancel()
     finally:
@@ -133,14 +134,17 @@ async def _watch(bus: Bus, offenders: dict[str, Offender]) -> None:
             offender.known.set()
 
 
-async def _calls(caller: Caller, offender: Offender, begin: float) -> None:
-    """An INVITE every 10 ms from `begin` on, until one is refused or five seconds have passed since the crossing is known."""
+async def _calls(caller: Caller, offender: Offender, begin: float, numbers: str) -> None:
+    """An INVITE every 10 ms from `begin` on, until one is refused or five seconds have passed since the crossing is known.
+
+    Each offender has a range of numbers for itself: one that many call is blocked for all, and nothing would be left to measure.
+    """
     await asyncio.sleep(begin)
     deadline = monotonic_seconds() + 2 * MISSED_SECONDS
     async with asyncio.TaskGroup() as group:
         number = 0
         while not offender.refused and monotonic_seconds() < deadline:
-            group.create_task(_one(caller, offender, f"+23278{number % 5:06d}"))
+            group.create_task(_one(caller, offender, f"{numbers}{number % 5:03d}"))
             number += 1
             await asyncio.sleep(PROBE_SECONDS)
 
