@@ -17,6 +17,9 @@ MORE_DOORS: dict[str, str] = {
     "detection.composed_text": "the format of composed rules",
     "detection.composed_match": "which rows a composed rule counts, for previews over the archive",
     "detection.composed_engine": "the live engine, which a preview lets judge the archive's rows",
+    "detection.engine": "the live kernel, which a preview of other limits lets judge the archive's rows",
+    "detection.layout": "the names of the kernel's detectors, their windows",
+    "detection.rules": "rule sets as text, for a page that changes limits",
     "detection.composing.service": "versions and states of composed rules, a shell of its own beside the one of alerts",
     "subscribers.sheets": "the format of account lists and networks, which a backtest reads offline, where the service needs a database",
 }

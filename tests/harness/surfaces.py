@@ -17,7 +17,7 @@ from ringfence.apps.console import app as console_app
 from ringfence.apps.console.desk import Desk as ConsoleDesk
 from ringfence.apps.console.show import Zone
 from ringfence.apps.console.templating import Renderer
-from ringfence.archive.calls import CallArchive
+from ringfence.archive.questions import CallQuestions
 from ringfence.archive.selection import RowSelection
 from ringfence.base.clock import system_clock
 from ringfence.base.secret import Secret
@@ -31,6 +31,8 @@ from ringfence.views.board import Board
 from ringfence.views.composed_consent import RulePreviews
 from ringfence.views.composed_preview import ComposedPreviews
 from ringfence.views.history import History
+from ringfence.views.workbench import Workbench
+from ringfence.views.threshold_preview import ThresholdPreviews
 from tests.harness.engines import NatsServer
 
 PASSWORD = "a quiet saturday night"
@@ -92,7 +94,8 @@ async def surfaces(database_url: str, nats: NatsServer, folder: Path) -> AsyncIt
     bus = await nats.connect()
     async with Database(database_url, name="surfaces", wait_seconds=SURFACE_WAIT_SECONDS) as db:
         access, board, key = AccessService(db), Board(clock=system_clock), b"test"
-        views = History(CallArchive(folder), system_clock)
+        archive = CallQuestions(folder)
+        views = History(archive, system_clock)
         composing, subscribers = ComposingService(db), SubscribersService(db, key)
         previews = ComposedPreviews(RowSelection(folder), system_clock, time_zone="Europe/Berlin")
         services = {
@@ -107,7 +110,10 @@ async def surfaces(database_url: str, nats: NatsServer, folder: Path) -> AsyncIt
             "bus": bus,
             "clock": system_clock,
         }
-        console = ConsoleDesk(**services, renderer=Renderer(zone=Zone("Europe/Berlin"), clock=system_clock))  # type: ignore[arg-type]
+        limits = ThresholdPreviews(RowSelection(folder), system_clock, time_zone="Europe/Berlin")
+        renderer = Renderer(zone=Zone("Europe/Berlin"), clock=system_clock)
+        bench = Workbench(archive, key)
+        console = ConsoleDesk(**services, workbench=bench, threshold_previews=limits, renderer=renderer)  # type: ignore[arg-type]
         api = ApiDesk(**services, home="DE")  # type: ignore[arg-type]
         first = await access.ensure_first_administrator(FIRST)
         assert first is not None

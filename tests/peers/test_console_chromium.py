@@ -37,7 +37,7 @@ PAGES: tuple[str, ...] = (
     "/exemptions",
     "/edges",
 )
-PAGES += ("/rules", "/rules/new")
+PAGES += ("/rules", "/rules/new", "/rules/thresholds?rule=D02")
 PAGES += ("/accounts", "/accounts?text=K-020417", f"/accounts/{saturday.STOLEN}", "/calls", "/audit", "/me", "/more")
 LATE = "493090182033"
 

@@ -5,6 +5,9 @@ import re
 from pathlib import Path
 
 from ringfence.access.model import Role
+from ringfence.detection.layout import MINUTE, Detector
+from ringfence.detection.rules import read_rules
+from ringfence.detection.service import built_in_rules
 from tests.harness.engines import NatsServer
 from tests.harness.surfaces import form_token, sign_in, surfaces
 from tests.integration.api.test_composed import fill
@@ -63,5 +66,34 @@ def test_a_rule_is_composed_looked_at_and_put_in_force_without_scripts(database_
                 assert "Line 5 of the rules" in broken.text
                 looked = await lea.post("/rules/X-night/preview", data=token | {"version": "1", "days": "7"})
                 assert "1 alert on 1 account" in looked.text
+
+    asyncio.run(run())
+
+
+def test_limits_of_a_built_in_rule_are_moved_looked_at_and_kept(database_url: str, own_nats: NatsServer, tmp_path: Path) -> None:
+    fill(tmp_path, accounts=20)
+
+    async def run() -> None:
+        async with surfaces(database_url, own_nats, tmp_path) as found:
+            await found.console.detection.ensure_first_rules(built_in_rules(), "anna")
+            await found.person("lea", Role.LEAD)
+            async with found.browser() as lea:
+                await sign_in(lea, "lea")
+                page = await lea.get("/rules/thresholds?rule=D03")
+                assert page.status_code == 200
+                assert 'name="residential_act"' in page.text
+                token = {"form_token": form_token(page.text), "rule": "D03", "days": "7", "slots": "1024"}
+                lowered = {"residential_warn": "0.5", "residential_act": "1"}
+                part = await lea.post("/rules/thresholds/preview", data=token | lowered)
+                cells = re.findall(r'<td class="end[^>]*>([^<]*)</td>', part.text)
+                assert cells[:6] == ["0", "20", "0", "1", "0", "20"], "alerts, critical, accounts: in force, these"
+                kept = await lea.post("/rules/thresholds", data=token | lowered | {"activate": "yes"})
+                assert kept.headers["location"] == "/rules/thresholds?rule=D03&said=limits_active"
+                text = await found.console.detection.rules_text(2)
+                assert read_rules(text).rules[Detector.D03].limits[0][1].value == 1_000_000 * MINUTE
+                assert "# The built-in rules." in text
+                wrong = await lea.post("/rules/thresholds", data=token | {"residential_warn": "9999", "residential_act": "1"})
+                assert (wrong.status_code, "above act" in wrong.text) == (422, True)
+                assert (await lea.get("/rules/thresholds?rule=D99")).status_code == 404
 
     asyncio.run(run())

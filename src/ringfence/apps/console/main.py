@@ -7,7 +7,7 @@ from ringfence.apps.console.app import build_app
 from ringfence.apps.console.desk import Desk
 from ringfence.apps.console.show import Zone
 from ringfence.apps.console.templating import Renderer
-from ringfence.archive.calls import CallArchive
+from ringfence.archive.questions import CallQuestions
 from ringfence.archive.selection import RowSelection
 from ringfence.detection.composing.service import ComposingService
 from ringfence.detection.service import DetectionService
@@ -21,6 +21,8 @@ from ringfence.views.board import Board
 from ringfence.views.composed_consent import RulePreviews
 from ringfence.views.composed_preview import ComposedPreviews
 from ringfence.views.history import History
+from ringfence.views.workbench import Workbench
+from ringfence.views.threshold_preview import ThresholdPreviews
 
 BOARD_SECONDS = 10.0
 """So long the first page waits for the live board to fill."""
@@ -32,10 +34,12 @@ async def run(role: Role) -> None:
     check_surface(settings.console, name="console")
     key = read_key(settings.keys_dir / HASH_KEY).open().encode()
     board = Board(clock=role.clock)
-    history = History(CallArchive(settings.archive_dir), role.clock)
+    archive = CallQuestions(settings.archive_dir)
+    history = History(archive, role.clock)
     async with Database(settings.database, name="console", wait_seconds=SURFACE_WAIT_SECONDS) as db, asyncio.TaskGroup() as group:
         composing, subscribers = ComposingService(db, role.clock), SubscribersService(db, key, role.clock)
-        previews = ComposedPreviews(RowSelection(settings.archive_dir), role.clock, time_zone=settings.operator.time_zone)
+        selection, zone = RowSelection(settings.archive_dir), settings.operator.time_zone
+        previews = ComposedPreviews(selection, role.clock, time_zone=zone)
         desk = Desk(
             access=AccessService(db, role.clock),
             detection=DetectionService(db, role.clock),
@@ -43,7 +47,9 @@ async def run(role: Role) -> None:
             enforcement=EnforcementService(db, role.clock),
             subscribers=subscribers,
             views=history,
+            workbench=Workbench(archive, key),
             rule_previews=RulePreviews(previews, composing, subscribers, key=key, clock=role.clock),
+            threshold_previews=ThresholdPreviews(selection, role.clock, time_zone=zone),
             board=board,
             bus=role.bus,
             clock=role.clock,

@@ -43,6 +43,8 @@ SAID: Mapping[str, str] = {
     "disabled": "This person is signed out everywhere and can no longer sign in.",
     "enabled": "This person can sign in again.",
     "on_call": "The on-call line is set.",
+    "limits_saved": "Kept as a new version of the rule set; it judges nothing until it is activated.",
+    "limits_active": "The new limits judge from the next call on.",
     "rule_saved": "Kept. It judges nothing yet: put it on probation when its preview looks right.",
     "rule_probation": "It is on probation from the next call on. Its alerts have severity info.",
     "rule_active": "It judges from the next call on.",

@@ -14,6 +14,7 @@ from ringfence.apps.console.pages import (
     people,
     proposals,
     sign_in,
+    thresholds,
 )
 from ringfence.apps.console.routing import Pages
 
@@ -25,6 +26,7 @@ ALL_PAGES: tuple[Pages, ...] = (
     blocks.pages,
     proposals.pages,
     exemptions.pages,
+    thresholds.pages,
     composed.pages,
     edges.pages,
     accounts.pages,

@@ -109,6 +109,11 @@
       field.focus();
     }
   });
+  // A slider says its value.
+  document.addEventListener("input", (event) => {
+    const shown = event.target.dataset?.shows && document.getElementById(event.target.dataset.shows);
+    if (shown) shown.value = event.target.value;
+  });
   // One press is one order.
   document.addEventListener("submit", (event) => {
     if (event.target.dataset.sent) event.preventDefault();
