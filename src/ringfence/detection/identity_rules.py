@@ -79,7 +79,7 @@ RULES: Final[tuple[RuleSpec, ...]] = (
         name="In two places that nobody travels between in time",
         mode="propose",
         parameters=(
-            _score("journey", _each(45, 30, 30), "Score of an impossible journey, or of three countries in 24 hours"),
+            _score("journey", _each(35, 25, 25), "Score of an impossible journey, or of three countries in 24 hours"),
             Parameter(name="speed", default=900, unit="kilometres", low=100, high=10_000, about="Kilometres an hour that can be travelled"),
         ),
     ),

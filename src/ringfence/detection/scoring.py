@@ -42,9 +42,9 @@ RULES: Final[tuple[RuleSpec, ...]] = (
         name="Combined suspicion",
         mode="propose",
         parameters=(
-            Parameter(name="open", default=40, unit="score", low=1, high=99, about="combined score that opens an alert"),
-            Parameter(name="act", default=60, unit="score", low=1, high=99, about="combined score that asks for a block of C3 and above"),
-            Parameter(name="lock", default=80, unit="score", low=1, high=99, about="combined score that asks to refuse all that costs"),
+            Parameter(name="open", default=55, unit="score", low=1, high=99, about="combined score that opens an alert"),
+            Parameter(name="act", default=75, unit="score", low=1, high=99, about="combined score that asks for a block of C3 and above"),
+            Parameter(name="lock", default=90, unit="score", low=1, high=99, about="combined score that asks to refuse all that costs"),
             Parameter(name="spending", default=25, unit="score", low=0, high=99, about="signal of any rule with limits of its own"),
             Parameter(name="sensitive", default=25, unit="percent", low=0, high=100, about="share of the doubt that sensitivity 100 takes"),
             Parameter(name="half_life", default=360 * _MINUTES, unit="minutes", low=_MINUTES, high=_WEEK, about="a signal halves"),

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from ringfence.base.ids import derived_id, keyed_hash
-from ringfence.detection.agent import built_in_rules
 from ringfence.detection.alerts import AlertBook, Output
 from ringfence.detection.backtest import backtest
 from ringfence.detection.engine import Engine
@@ -19,10 +18,11 @@ from ringfence.detection.rules import RuleSet, read_rules
 from ringfence.telephony.columns import MAX_ROWS, batch_of
 from ringfence.telephony.model import AccountRow, Flag, Kind, country_code
 from ringfence.telephony.suspicion import Measure, Mode
+from tests.unit.detection.published import published_rules
 
 NOON = 1_790_071_200_000
 NIGHT = NOON + 11 * HOUR
-RULES = read_rules(built_in_rules())
+RULES = read_rules(published_rules())
 BERLIN = ZoneInfo("Europe/Berlin")
 
 

@@ -18,10 +18,10 @@ from ringfence.detection.composed_match import network_of, source_of
 from ringfence.detection.composed_windows import LATE_MS, level_of
 from ringfence.detection.findings import Finding
 from ringfence.detection.rules import read_rules
-from ringfence.detection.service import built_in_rules
 from ringfence.telephony.columns import batch_of
 from ringfence.telephony.control import ComposedChanged, HolidaysChanged
 from ringfence.telephony.model import AccountRow, Flag, Kind, account_key_of, call_key_of, country_code, number_key_of
+from tests.unit.detection.published import published_rules
 
 KEY = b"k" * 16
 NOON = 1_790_000_000_000
@@ -361,7 +361,7 @@ class _Nothing:
 
 
 def test_a_forger_hides_no_proven_episode_behind_one_of_its_own() -> None:
-    book, rules = AlertBook(), read_rules(built_in_rules())
+    book, rules = AlertBook(), read_rules(published_rules())
     made = engine(rule(per="callee", warn=1, act=1).replace('event = "attempt"', 'event = "attempt"\nmode = "act"'))
     forged = book.note(told(made, [row(Kind.ATTEMPT, NOON, "1", flags=int(Flag.UNKEYED))]), rules, _Nothing())
     proven = book.note(told(made, [row(Kind.ATTEMPT, NOON + 1, "2")]), rules, _Nothing())

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from ringfence.detection import kernel as compiled
-from ringfence.detection.agent import built_in_rules
 from ringfence.detection.engine import Crossing, Engine
 from ringfence.detection.layout import (
     BAG_CALLS,
@@ -34,10 +33,11 @@ from ringfence.telephony.columns import batch_of
 from ringfence.telephony.control import AccountBaseline, AccountChanged, BaselinesChanged
 from ringfence.telephony.model import AccountRow, Flag, Kind, account_slot
 from tests.unit.detection.oracle import Call, Oracle, Values, cost, cost_since, values
+from tests.unit.detection.published import published_rules
 from tests.unit.detection.test_kernel import ACCOUNTS, BERLIN, EVENING, told
 
 KEY = ACCOUNTS[0]
-BUILT_IN = read_rules(built_in_rules())
+BUILT_IN = read_rules(published_rules())
 
 
 def rules_of(text: str) -> RuleSet:

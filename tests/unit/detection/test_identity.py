@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from ringfence.detection.agent import built_in_rules
 from ringfence.detection.findings import ACT, SIGNAL, WARN, Finding
 from ringfence.detection.identity import RULES, IdentityEngine
 from ringfence.detection.identity_layout import DAY, HOUR, MINUTE
@@ -14,8 +13,9 @@ from ringfence.detection.rules import read_rules
 from ringfence.telephony.columns import batch_of
 from ringfence.telephony.control import AccountChanged, BlockReleased, HolidaysChanged, RuleSetChanged
 from ringfence.telephony.model import AccountRow, Flag, Kind, NetworkKind, country_code
+from tests.unit.detection.published import published_rules
 
-RULE_SET = read_rules(built_in_rules())
+RULE_SET = read_rules(published_rules())
 START = 1_790_020_800_000
 KEY = 0x1234_5678_9ABC_DEF0
 BOX, SOFTPHONE, TOOL = "FRITZ!Box 7590", "Zoiper", "sipcli"

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from ringfence.detection import identity_kernel as compiled
 from ringfence.detection import kernel as base_kernel
-from ringfence.detection.agent import built_in_rules
 from ringfence.detection.findings import Finding
 from ringfence.detection.identity import Event, IdentityEngine
 from ringfence.detection.identity_layout import DAY, HOUR, MINUTE, R_MAX_ACCOUNTS, Said
@@ -24,8 +23,9 @@ from ringfence.telephony.columns import MAX_ROWS, batch_of
 from ringfence.telephony.control import AccountChanged
 from ringfence.telephony.model import AccountRow, Flag, Kind, country_code
 from tests.unit.detection.identity_oracle import IdentityOracle
+from tests.unit.detection.published import published_rules
 
-RULES = read_rules(built_in_rules())
+RULES = read_rules(published_rules())
 START = 1_790_020_800_000
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
 KEYS = tuple((number * 0x9E3779B97F4A7C15 + 12345) % 2**64 - 2**63 for number in (1, 2, 3))

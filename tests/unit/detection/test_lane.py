@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from ringfence.detection.agent import Found, Lane, built_in_rules
+from ringfence.detection.agent import Found, Lane
 from ringfence.detection.alerts import Output
 from ringfence.detection.engine import EngineState
 from ringfence.detection.findings import SIGNAL, Finding
@@ -24,8 +24,9 @@ from ringfence.telephony.network_second import NetworkSecond
 from ringfence.telephony.suspicion import Measure, Suspicion
 from ringfence.telephony.views import row_in_view, views_of
 from tests.unit.detection.lives import NOON, key_of, life
+from tests.unit.detection.published import published_rules
 
-RULES = read_rules(built_in_rules())
+RULES = read_rules(published_rules())
 
 
 class Player:
@@ -185,7 +186,7 @@ def test_rules_and_holidays_reach_every_engine_and_bad_rules_change_nothing(view
     assert len(lane.refused) == 1
     assert lane.refused[0].startswith("line 2 of the rules: D99 is no detector")
     assert lane.state_hash() == before
-    lane.control([RuleSetChanged(version=7, toml=built_in_rules()), HolidaysChanged(days=("2026-12-25",), time_zone="Europe/Paris")])
+    lane.control([RuleSetChanged(version=7, toml=published_rules()), HolidaysChanged(days=("2026-12-25",), time_zone="Europe/Paris")])
     assert (lane.terms.rules.version, lane.terms.time_zone.key, lane.terms.holidays) == (7, "Europe/Paris", ("2026-12-25",))
     restored = Lane.restore(lane.state())
     assert (restored.terms.rules.version, restored.terms.time_zone.key, restored.terms.holidays) == (7, "Europe/Paris", ("2026-12-25",))

@@ -7,6 +7,7 @@ from ringfence.detection.agent import built_in_rules
 from ringfence.detection.layout import MINUTE, NEVER, PROFILE_WORDS, SIGNAL_DETECTORS, THRESHOLD_ROW, Detector
 from ringfence.detection.rule_book import rule_specs
 from ringfence.detection.rules import MAX_RULES_CHARACTERS, SEGMENTS, Profile, limit_of, profile_words, read_rules, rule_toml
+from tests.unit.detection.published import published_rules
 
 D02 = """\
 version = 3
@@ -103,7 +104,7 @@ def test_cost_limits_shrink_by_occasion_age_and_sensitivity(profile: Profile, va
 
 
 def test_one_call_alone_is_never_enough_to_act_on_a_count() -> None:
-    rules = read_rules(built_in_rules())
+    rules = read_rules(published_rules())
     for detector in (Detector.D06, Detector.D07, Detector.D09, Detector.D12):
         for variant in range(4):
             assert limit_of(rules.rules[detector], Profile(sensitivity=100), 1, variant) >= 2
@@ -111,7 +112,7 @@ def test_one_call_alone_is_never_enough_to_act_on_a_count() -> None:
 
 
 def test_all_calls_of_a_business_are_measured_by_its_channels() -> None:
-    rule = read_rules(built_in_rules()).rules[Detector.D08]
+    rule = read_rules(published_rules()).rules[Detector.D08]
     assert [limit_of(rule, Profile(segment="business", channels=channels), place, 0) for channels in (1, 10) for place in (0, 1)] == [
         4,
         6,
@@ -156,10 +157,10 @@ def test_parameters_outside_the_kernel_are_read_in_their_units() -> None:
     assert not rules.has("D02")
     assert (rules.mode("D00"), rules.name("D00"), rules.mode("D02")) == ("act", "Together", "observe")
     assert rules.value("D00", "open") == 30
-    assert rules.value("D00", "act", "trunk") == 60  # left out: the default
+    assert rules.value("D00", "act", "trunk") == 75  # left out: the default
     assert rules.value("D00", "half_life") == 90 * MINUTE
     assert [rules.value("D00", "false_block", segment) for segment in SEGMENTS] == [12_500_000, 150_000_000, 200_000_000]
-    assert read_rules(D02).value("D00", "open") == 40
+    assert read_rules(D02).value("D00", "open") == 55
     with pytest.raises(KeyError):
         rules.value("D00", "opne")
 

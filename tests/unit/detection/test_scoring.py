@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.detection.agent import built_in_rules
 from ringfence.detection.decision import doubted, weigh
 from ringfence.detection.findings import Finding
 from ringfence.detection.layout import HOUR, MINUTE
 from ringfence.detection.rules import Profile, read_rules
 from ringfence.detection.scoring import CAPACITY, SPENDING, Scorer, Signal, combined, decayed
 from ringfence.telephony.suspicion import Measure
+from tests.unit.detection.published import published_rules
 
 NOON = 1_790_071_200_000
-RULES = read_rules(built_in_rules())
+RULES = read_rules(published_rules())
 EURO = 1_000_000
 
 
@@ -110,7 +110,7 @@ def test_sensitivity_takes_a_quarter_of_the_doubt() -> None:
 
 
 def test_without_the_rule_nothing_is_counted() -> None:
-    rules = read_rules(built_in_rules().split("[rules.D00]")[0])
+    rules = read_rules(published_rules().split("[rules.D00]")[0])
     scorer = Scorer()
     assert scorer.take([signal("D38", 99)], rules, plain) == []
     assert scorer.figures()["scored_accounts"] == 0

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from ringfence.detection.agent import built_in_rules
 from ringfence.detection.alerts import AlertBook
 from ringfence.detection.engine import Crossing, Engine
 from ringfence.detection.layout import DAY, MINUTE, SECOND, Detector
@@ -13,9 +12,10 @@ from ringfence.detection.rules import read_rules
 from ringfence.telephony.columns import MAX_ROWS, batch_of
 from ringfence.telephony.control import AccountBaseline, BaselinesChanged
 from ringfence.telephony.model import AccountRow, Flag, account_slot
+from tests.unit.detection.published import published_rules
 from tests.unit.detection.test_alerts import NOON, rows_of, whole
 
-RULES = read_rules(built_in_rules())
+RULES = read_rules(published_rules())
 KEY = whole(1, NOON).account_key
 
 
