@@ -88,6 +88,8 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     """What going on would have cost, as weighed with the suspicion; 0 when nobody weighed."""
     false_block_micro: int = 0
     """What being wrong would have cost."""
+    ends: tuple[str, ...] = ()
+    """Call-IDs of running C4+ calls of the evidence that every edge ends when the block arrives, within `CALL_MS`."""
 
     @property
     def automatic(self) -> bool:

@@ -8,6 +8,8 @@ becomes a proposal, so that a person sees it; what nobody may do is refused with
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from msgspec.structs import replace as replace_block
+
 from ringfence.base.errors import OperatorError
 from ringfence.base.ids import derived_id
 from ringfence.enforcement import breaker as breakers
@@ -111,7 +113,7 @@ def decide(suspicion: Suspicion, state: State, settings: PolicySettings, now_ms:
         if after.is_open:
             decision = _propose(suspicion, plan, "breaker", state, now_ms)
             return decision if before.is_open else replace(decision, opened=after)
-    return Decision(impose=(_block_of(suspicion, plan, now_ms), *_calls_to_end(suspicion, plan, state, now_ms)))
+    return Decision(impose=(replace_block(_block_of(suspicion, plan, now_ms), ends=_calls_to_end(suspicion, plan)),))
 
 
 def _not_at_all(suspicion: Suspicion, state: State, now_ms: int) -> Objection | None:
@@ -251,18 +253,17 @@ def _block_of(suspicion: Suspicion, plan: BlockPlan, now_ms: int) -> Block:
     )
 
 
-def _calls_to_end(suspicion: Suspicion, plan: BlockPlan, state: State, now_ms: int) -> list[Block]:
-    """The running calls that end together with a block: each only at C4 and above, with evidence, and once."""
-    ended: list[Block] = []
-    for measure in suspicion.ends[:MAX_CALLS] if plan.scope is not Scope.CALL else ():
+def _calls_to_end(suspicion: Suspicion, plan: BlockPlan) -> tuple[str, ...]:
+    """The running calls that end together with a block: each only at C4 and above and with evidence. One record, whatever their number."""
+    ended: list[str] = []
+    for measure in suspicion.ends[-MAX_CALLS:] if plan.scope is not Scope.CALL else ():
         try:
             value = normal_value(Scope.CALL, measure.value, measure.destination_class)
         except OperatorError:
             continue
-        if value in suspicion.calls and in_force(Scope.CALL, value, measure.destination_class, state, now_ms) is None:
-            one = BlockPlan(scope=Scope.CALL, value=value, destination_class=measure.destination_class, seconds=CALL_MS // 1000)
-            ended.append(_block_of(suspicion, one, now_ms))
-    return ended
+        if value in suspicion.calls:
+            ended.append(value)
+    return tuple(ended)
 
 
 def _origin(suspicion: Suspicion) -> str:

@@ -9,11 +9,12 @@ import contextlib
 from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from ringfence.base.clock import Clock
 from ringfence.base.errors import UnavailableError
 from ringfence.enforcement.agent.link import Edge, EdgeLink
-from ringfence.enforcement.model import Block, Scope
+from ringfence.enforcement.model import CALL_MS, Block, Scope
 from ringfence.enforcement.projection import EdgeTable
 from ringfence.runtime.bucket import CaughtUp, Entry
 from ringfence.runtime.bus import Bus
@@ -75,11 +76,16 @@ class EdgeAgent:
         self._spread(entry.key, now_ms, block)
 
     def _spread(self, block_id: str, now_ms: int, block: Block | None) -> None:
+        in_force = block is not None and block.in_force(now_ms)
         for link in self._links:
-            if block is not None and block.scope is Scope.CALL and block.in_force(now_ms):
+            if block is None or not in_force:
+                link.spare_call(block_id)
+            elif block.scope is Scope.CALL:
                 link.end_call(block)
             else:
-                link.spare_call(block_id)
+                for call_id in block.ends:
+                    until_ms = block.imposed_ms + CALL_MS
+                    link.end_call(replace(block, block_id=f"{block_id} {call_id}", scope=Scope.CALL, value=call_id, until_ms=until_ms))
         places = self._table.drop(block_id, now_ms) if block is None else self._table.put(block, now_ms)
         if places and self._loaded.is_set():
             for link in self._links:
