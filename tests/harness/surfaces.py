@@ -31,8 +31,8 @@ from ringfence.views.board import Board
 from ringfence.views.composed_consent import RulePreviews
 from ringfence.views.composed_preview import ComposedPreviews
 from ringfence.views.history import History
-from ringfence.views.workbench import Workbench
 from ringfence.views.threshold_preview import ThresholdPreviews
+from ringfence.views.workbench import Workbench
 from tests.harness.engines import NatsServer
 
 PASSWORD = "a quiet saturday night"

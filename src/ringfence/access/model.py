@@ -24,6 +24,7 @@ class Permission(StrEnum):
     BLOCK_APPROVE = "block.approve"
     EXEMPTION_MANAGE = "exemption.manage"
     CALL_READ = "call.read"
+    CALL_EXPORT = "call.export"
     ACCOUNT_READ = "account.read"
     ACCOUNT_IMPORT = "account.import"
     NETWORK_READ = "network.read"
@@ -105,6 +106,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         Permission.METRICS_READ,
         Permission.BREAKER_RESET,
         Permission.BREAK_GLASS,
+        Permission.CALL_EXPORT,
     },
     Role.HOTLINE: frozenset({Permission.ACCOUNT_READ}),
     Role.AUDITOR: _READS,

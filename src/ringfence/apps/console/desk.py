@@ -27,8 +27,8 @@ from ringfence.subscribers.service import SubscribersService
 from ringfence.views.board import Board
 from ringfence.views.composed_consent import RulePreviews
 from ringfence.views.history import History
-from ringfence.views.workbench import Workbench
 from ringfence.views.threshold_preview import ThresholdPreviews
+from ringfence.views.workbench import Workbench
 
 OUTAGE = "Live figures and blocking go on; history, search and signing in come back with it."
 ASK_AGAIN_MS = 2_000

@@ -21,8 +21,8 @@ from ringfence.views.board import Board
 from ringfence.views.composed_consent import RulePreviews
 from ringfence.views.composed_preview import ComposedPreviews
 from ringfence.views.history import History
-from ringfence.views.workbench import Workbench
 from ringfence.views.threshold_preview import ThresholdPreviews
+from ringfence.views.workbench import Workbench
 
 BOARD_SECONDS = 10.0
 """So long the first page waits for the live board to fill."""
