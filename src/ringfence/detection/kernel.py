@@ -297,7 +297,7 @@ def _raw_store(_typing: Any, _base: Any, _index: Any, _value: Any) -> Any:
 
 @intrinsic
 def _raw_prefetch(_typing: Any, _base: Any, _index: Any) -> Any:
-    """Ask for the cache line of the word at `address + 8 * index`, to read: asking to write costs twice as much on large machines."""
+    """Ask for the cache line of the word at `address + 8 * index`, to read: asking to write took 18 ns a line instead of 11."""
 
     def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         word, byte, flag = ir.IntType(64), ir.IntType(8), ir.IntType(32)
@@ -2132,8 +2132,8 @@ def _prepare(
 ) -> None:
     """Find the records of a block of rows, keep where they are, and ask for what comes next.
 
-    A prefetch cannot retire before its page walk is over. Between the rows it would stop the processor, whose window of instructions
-    holds two or three rows; in loops as tight as these the walks of dozens of rows overlap. That halves the time of a row.
+    Samples pile up at a prefetch that stands between rows. No counter is to be had on the machine that showed it; we take it that a prefetch
+    waits for its page walk, and that walks overlap in loops as tight as these. Measured: 6 per cent off a row of whole calls, more under load.
     """
     for ahead in range(row, past):
         key = ld(keys, ahead)
