@@ -36,6 +36,8 @@ from tests.unit.detection.oracle import Call, Oracle, Values, cost, cost_since, 
 from tests.unit.detection.published import published_rules
 from tests.unit.detection.test_kernel import ACCOUNTS, BERLIN, EVENING, told
 
+pytestmark = pytest.mark.timeout(400)  # The first test of a process may compile the kernel, on a busy machine.
+
 KEY = ACCOUNTS[0]
 BUILT_IN = read_rules(published_rules())
 
@@ -204,6 +206,8 @@ def test_an_answer_later_than_the_end_that_is_known_costs_its_fee_and_no_minute(
     fed(engine, [*rows, row(Kind.ANSWER, end + MINUTE, 1, started_ms=EVENING, answered_ms=end + MINUTE, connect_micro=90_000)])
     assert engine.measure(KEY) == (0, 90_000)
     assert scanned(engine, end + MINUTE)[Detector.D18] == 0
+    assert scanned(engine, end + HOUR - 1)[Detector.D02] == 90_000 * MINUTE
+    assert scanned(engine, end + HOUR)[Detector.D02] == 0, "the fee belongs to the end, as the answer cannot be later"
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3, 4), (4, 3, 2, 1), (2, 4, 1, 3)])

@@ -23,6 +23,8 @@ from ringfence.telephony.control import AccountBaseline, AccountChanged, Baselin
 from ringfence.telephony.model import AccountRow, Flag, Kind, account_slot
 from tests.unit.detection.oracle import Oracle, Verdict
 
+pytestmark = pytest.mark.timeout(400)  # The first test of a process may compile the kernel, on a busy machine.
+
 EXAMPLES = 30
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]  # without `explain`, which traces the kernel for minutes
 Attributes = dict[int, tuple[Profile, int]]

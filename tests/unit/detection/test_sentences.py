@@ -15,6 +15,8 @@ from ringfence.telephony.model import AccountRow, Flag, account_slot
 from tests.unit.detection.published import published_rules
 from tests.unit.detection.test_alerts import NOON, rows_of, whole
 
+pytestmark = pytest.mark.timeout(400)  # The first test of a process may compile the kernel, on a busy machine.
+
 RULES = read_rules(published_rules())
 KEY = whole(1, NOON).account_key
 
