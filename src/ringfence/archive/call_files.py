@@ -128,20 +128,39 @@ def _read(paths: Sequence[Path], content: FileFormat[Record], *, strict: bool) -
     reading: Reading[Record] = Reading()
     newest = 0
     for path in paths:
-        rows = _parquet_rows if path.suffix.lower() in {".parquet", ".pq"} else _csv_rows
-        for line, fields in rows(path, content.required, content.optional):
-            reading.rows += 1
-            try:
-                if isinstance(fields, PeerError):
-                    raise fields
-                record = content.parse(fields)
-            except PeerError as error:
-                _note(reading, BadRow(str(path), line, error.reason, str(error)), strict=strict)
-                continue
+        for record in records_of(path, content, reading, strict=strict):
             at_ms = content.time_of(record)
             reading.was_sorted = reading.was_sorted and at_ms >= newest
             newest = max(newest, at_ms)
             reading.records.append(record)
+    check_bad_rows(reading)
+    if not reading.was_sorted:
+        reading.records.sort(key=content.time_of)
+    return reading
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is read as Parquet: its name says so."""
+    return path.suffix.lower() in {".parquet", ".pq"}
+
+
+def records_of(path: Path, content: FileFormat[Record], reading: Reading[Record], *, strict: bool) -> Iterator[Record]:
+    """The records of a file as they stand; rows, and those that cannot be read, are counted in `reading`, which keeps no record."""
+    rows = _parquet_rows if is_parquet(path) else _csv_rows
+    for line, fields in rows(path, content.required, content.optional):
+        reading.rows += 1
+        try:
+            if isinstance(fields, PeerError):
+                raise fields
+            record = content.parse(fields)
+        except PeerError as error:
+            _note(reading, BadRow(str(path), line, error.reason, str(error)), strict=strict)
+            continue
+        yield record
+
+
+def check_bad_rows(reading: Reading[Record]) -> None:
+    """OperatorError when too many of the rows could not be read."""
     if reading.bad_rows * 100 > reading.rows * MAX_BAD_PERCENT:
         first = reading.noted[0]
         raise OperatorError(
@@ -149,9 +168,6 @@ def _read(paths: Sequence[Path], content: FileFormat[Record], *, strict: bool) -
             f"the first is line {first.line} of {first.file}: {first.message}",
             reason="too_many_bad_rows",
         )
-    if not reading.was_sorted:
-        reading.records.sort(key=content.time_of)
-    return reading
 
 
 def _note(reading: Reading[Record], bad: BadRow, *, strict: bool) -> None:

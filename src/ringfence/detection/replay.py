@@ -15,12 +15,12 @@ from ringfence.detection.alerts import Output
 from ringfence.detection.lane import Lane
 from ringfence.detection.rules import RuleSet
 from ringfence.detection.views import VIEWS, View
-from ringfence.telephony.columns import MAX_ROWS, RowBatch, joined, split_ref, take
+from ringfence.telephony.columns import MAX_ROWS, NUMERIC, TEXT, RowBatch, joined, split_ref, take
 from ringfence.telephony.control import ControlRecord
 from ringfence.telephony.model import AccountRow, Kind
 from ringfence.telephony.network_second import NetworkTotals
 from ringfence.telephony.suspicion import Mode
-from ringfence.telephony.views import batch_in_view
+from ringfence.telephony.views import ViewRows, batch_in_view, row_in_view, rows_in
 
 REMEMBERED_MS: Final = 26 * 3_600_000
 """How long the text of a row can be asked for: the longest window and what the log itself holds."""
@@ -69,7 +69,7 @@ class Replay:
                 continue
             rows = batch if view == "account" else batch_in_view(view, batch)
             if rows.length:
-                self._texts[view].remember(sequence, rows)
+                self._texts[view].remember(sequence, batch, None if view == "account" else rows_in(view, batch))
                 output.add(lane.settle(lane.rows(rows, sequence), sequence, self._texts[view], closing=False))
             output.alerts.extend(lane.book.tick(lane.now_ms))
         return output
@@ -104,23 +104,30 @@ class Replay:
 
 
 class _Texts:
-    """Rows by reference, for as long as somebody may ask what they said."""
+    """Rows by reference, for as long as somebody may ask what they said.
+
+    The rows of a view are kept as places in the batch of the account view, which is there anyway, not as copies.
+    """
 
     def __init__(self) -> None:
-        self._batches: dict[int, RowBatch] = {}
+        self._batches: dict[int, tuple[RowBatch, ViewRows | None]] = {}
         self._order: deque[tuple[int, int]] = deque()
 
-    def remember(self, sequence: int, batch: RowBatch) -> None:
-        self._batches[sequence] = batch
+    def remember(self, sequence: int, batch: RowBatch, held: ViewRows | None) -> None:
+        """Keep the rows of a message: all of a batch, or those that a view holds."""
+        self._batches[sequence] = batch, held
         now_ms = int(batch.numeric["at_ms"][-1])
         self._order.append((now_ms, sequence))
         while self._order[0][0] < now_ms - REMEMBERED_MS:
             del self._batches[self._order.popleft()[1]]
 
     def resolve(self, ref: int) -> AccountRow | None:
+        """The row, as its view holds it; None when it is too old."""
         sequence, place = split_ref(ref)
-        batch = self._batches.get(sequence)
-        return None if batch is None else batch.row(place)
+        if sequence not in self._batches:
+            return None
+        batch, held = self._batches[sequence]
+        return batch.row(place) if held is None else row_in_view(batch.row(int(held.places[place])), int(held.keys[place]))
 
 
 def in_order(pieces: Iterable[RowBatch]) -> Iterator[RowBatch]:
@@ -137,12 +144,12 @@ def in_order(pieces: Iterable[RowBatch]) -> Iterator[RowBatch]:
         shown = _shown(piece)
         if waiting is not None:
             over = int(np.searchsorted(waiting.numeric["at_ms"], first_ms, "right"))
-            yield from _cut(take(waiting, np.arange(over)))
-            rest = take(waiting, np.arange(over, waiting.length))
+            yield from _cut(waiting, over)
+            rest = _apart(take(waiting, np.arange(over, waiting.length)))
             shown = _sorted(joined([rest, shown]))
         waiting = shown
     if waiting is not None:
-        yield from _cut(waiting)
+        yield from _cut(waiting, waiting.length)
 
 
 def _shown(piece: RowBatch) -> RowBatch:
@@ -173,6 +180,14 @@ def _sorted(rows: RowBatch) -> RowBatch:
     return take(rows, np.argsort(rows.numeric["at_ms"], kind="stable"))
 
 
-def _cut(rows: RowBatch) -> Iterator[RowBatch]:
-    for start in range(0, rows.length, MAX_ROWS):
-        yield take(rows, np.arange(start, min(start + MAX_ROWS, rows.length)))
+def _cut(rows: RowBatch, until: int) -> Iterator[RowBatch]:
+    """The first rows in batches that look into the same columns: whoever keeps them keeps no copies."""
+    for start in range(0, until, MAX_ROWS):
+        part = slice(start, min(start + MAX_ROWS, until))
+        numeric = {name: rows.numeric[name][part] for name, _ in NUMERIC}
+        yield RowBatch(part.stop - part.start, numeric, {name: rows.text[name][part] for name in TEXT})
+
+
+def _apart(rows: RowBatch) -> RowBatch:
+    """With texts of their own, so that the piece that they came from can be forgotten."""
+    return RowBatch(rows.length, rows.numeric, {name: list(rows.text[name]) for name in TEXT})

@@ -79,7 +79,7 @@ calls = st.fixed_dictionaries(
 
 
 @given(st.lists(calls, min_size=1, max_size=12))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 def test_columns_say_what_rows_say(tmp_path: Path, given_calls: list[dict[str, Any]]) -> None:
     records = []
     for number, each in enumerate(given_calls):

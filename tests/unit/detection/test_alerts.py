@@ -1,4 +1,4 @@
-"""Episodes, ids, suspicions and sentences; and that a backtest says what the live form says."""
+"""Episodes, ids, suspicions and sentences."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,6 @@ import pytest
 
 from ringfence.base.ids import derived_id, keyed_hash
 from ringfence.detection.alerts import AlertBook, Output
-from ringfence.detection.backtest import backtest
 from ringfence.detection.engine import Engine
 from ringfence.detection.findings import SIGNAL, Finding
 from ringfence.detection.layout import HOUR, MINUTE
@@ -161,36 +160,6 @@ def test_a_book_goes_on_after_a_restart_and_a_call_that_opens_twice_keeps_its_id
     assert len(set(ids)) == len(ids)
     steps = [(alert.alert_id, alert.step) for alert in live.output.alerts]
     assert len(set(steps)) == len(steps)
-
-
-@pytest.mark.parametrize("seconds", [0, 30, 900])
-def test_a_backtest_names_the_alerts_of_the_live_form(seconds: int) -> None:
-    calls = fraud(12, NOON + 9 * HOUR + 57 * MINUTE, seconds=seconds)
-    calls += [whole(number, NOON + number * 600_000, account="bert", level=2) for number in range(40)]
-    calls.sort(key=lambda call: call.started_ms)
-    live = Live().feed(rows_of(calls), until_ms=NOON + 40 * HOUR)
-    result = backtest(calls, rules=RULES, time_zone="Europe/Berlin")
-    live_steps = sorted(
-        (alert.alert_id, alert.step, alert.state, alert.at, alert.reason) for alert in live.output.alerts if alert.state != "close"
-    )
-    assert live_steps == sorted(
-        (alert.alert_id, alert.step, alert.state, alert.at, alert.reason) for alert in result.alerts if alert.state != "close"
-    )
-    assert live_steps
-    assert [s.suspicion_id for s in result.suspicions] == [s.suspicion_id for s in live.output.suspicions]
-
-
-def test_figures_of_a_backtest() -> None:
-    result = backtest(fraud(10), rules=RULES, time_zone="Europe/Berlin", reaction_ms=60_000)
-    assert result.cost_micro == 10 * 5 * 700_000
-    by_rule = {figures.rule: figures for figures in result.rules}
-    assert by_rule["D07"].accounts == 1
-    assert by_rule["D07"].cost_seen_micro == result.cost_micro
-    # The first call opens it; those that began more than a minute later would have been refused.
-    assert by_rule["D07"].cost_after_micro == 6 * 5 * 700_000
-    assert result.total is not None
-    assert result.total.cost_after_micro == 6 * 5 * 700_000
-    assert backtest([], rules=RULES, time_zone="UTC").alerts == []
 
 
 def test_an_alert_is_one_line_of_json_and_comes_back() -> None:

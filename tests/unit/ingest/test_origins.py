@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.apps.ingest.origins import MaxMind, open_hot_numbers, open_origins
+from ringfence.apps.ingest.origins import open_hot_numbers, open_origins
+from ringfence.archive.origin_files import MaxMind
 from ringfence.base.errors import OperatorError
 from ringfence.telephony.model import Flag, country_code
 from ringfence.telephony.networks import UNKNOWN, Origin
