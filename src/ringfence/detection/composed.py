@@ -242,3 +242,8 @@ class ComposedRule:
 def folded(field: str, text: str) -> str:
     """A text as it is compared: a User-Agent without the case of its ASCII letters, others as they are."""
     return text.translate(_LOWER) if field == "user_agent" else text
+
+
+def as_rule_id(text: str) -> str:
+    """A rule's id as people type it: `d02` is D02, `x-Night` is X-night."""
+    return PREFIX + text[len(PREFIX) :].lower() if text.upper().startswith(PREFIX) else text.upper()

@@ -8,6 +8,7 @@ from ringfence.access.model import Role
 from ringfence.archive import batches
 from ringfence.archive.writer import ArchiveWriter, LogEntry
 from ringfence.base.clock import system_clock
+from ringfence.detection.model import Alert, Evidence, Subject, encode_alert
 from ringfence.telephony.columns import batch_of
 from ringfence.telephony.model import AccountRow, Kind, account_key_of, call_key_of, country_code
 from tests.harness.engines import NatsServer
@@ -60,6 +61,15 @@ def test_a_rule_that_alerts_on_many_asks_first_and_one_that_does_not_goes_on(
                 assert whole["steps"][1]["note"].endswith("confirmed")
                 assert [rule["rule_id"] for rule in (await anna.get("/v1/composed-rules")).json()] == ["X-night"]
                 assert (await anna.get("/v1/labels")).json() == []
+
+                told = Alert(
+                    alert_id="a-1", step=1, state="open", at="2026-11-22T03:04:05.678Z", rule="X-night", rule_version=1, severity="info",
+                    subject=Subject(kind="account", value="a0"), account="a0", score=40, cost_eur=1.0, reason="Night",
+                    evidence=Evidence(calls=(), thresholds={}, observed={}),
+                )  # fmt: skip
+                await found.api.detection.record_alert(encode_alert(told), 1)
+                listed = await anna.get("/v1/alerts", params={"state": "all", "rule": "x-Night"})
+                assert [alert["rule"] for alert in listed.json()["alerts"]] == ["X-night"]
 
                 csv = io.BytesIO(b"account\n" + b"".join(b"b%d\n" % number for number in range(1_100)))
                 await found.api.subscribers.import_accounts("anna", csv)

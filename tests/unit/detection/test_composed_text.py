@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.base.errors import OperatorError
-from ringfence.detection.composed import FIELDS, KEYS, KINDS, OPERATORS, WEEKDAYS, ComposedRule, Event, FieldType, Predicate
+from ringfence.detection.composed import FIELDS, KEYS, KINDS, OPERATORS, WEEKDAYS, ComposedRule, Event, FieldType, Predicate, as_rule_id
 from ringfence.detection.composed_sense import nonsense
 from ringfence.detection.composed_text import MAX_CHARACTERS, read_composed, read_one, show_window, write_rule
 
@@ -225,3 +225,7 @@ def test_a_written_rule_reads_as_itself(rule: ComposedRule) -> None:
 
 def test_windows_are_shown_in_their_largest_unit() -> None:
     assert [show_window(ms) for ms in (10_000, 90_000, 600_000, 3_600_000, 86_400_000)] == ["10 s", "90 s", "10 min", "1 h", "24 h"]
+
+
+def test_ids_are_read_as_people_type_them() -> None:
+    assert [as_rule_id(text) for text in ("", "d02", "D02", "X-night", "x-Night", "X-")] == ["", "D02", "D02", "X-night", "X-night", "X-"]

@@ -8,6 +8,7 @@ from ringfence.access.model import Permission
 from ringfence.apps.api.payloads import AlertList, AlertSaid, FeedbackHeard
 from ringfence.apps.api.routing import Acting, AtDesk, Routes
 from ringfence.base.errors import NotFoundError, UnavailableError
+from ringfence.detection.composed import as_rule_id
 from ringfence.detection.service import AlertFilter, cursor_of
 
 routes = Routes("alerts")
@@ -17,7 +18,7 @@ routes = Routes("alerts")
 async def list_alerts(
     desk: AtDesk,
     state: Literal["running", "open", "update", "close", "all"] = "running",
-    rule: Annotated[str, Query(max_length=20)] = "",
+    rule: Annotated[str, Query(max_length=50)] = "",
     severity: Literal["", "critical", "warning", "info"] = "",
     account: Annotated[str, Query(max_length=128)] = "",
     before: Annotated[str, Query(max_length=100)] = "",
@@ -27,7 +28,7 @@ async def list_alerts(
     wanted = AlertFilter(
         state=state if state in {"open", "update", "close"} else "",
         running=state == "running",
-        rule=rule.upper(),
+        rule=as_rule_id(rule),
         severity=severity,
         account=account,
     )
@@ -36,7 +37,7 @@ async def list_alerts(
     except UnavailableError:
         if state != "running" or before:
             raise
-        live = [alert for alert in desk.board.running() if account in ("", alert.account) and rule.upper() in ("", alert.rule)]
+        live = [alert for alert in desk.board.running() if account in ("", alert.account) and as_rule_id(rule) in ("", alert.rule)]
         return AlertList(alerts=[AlertSaid.of(alert) for alert in live if severity in ("", alert.severity)][:limit])
     return AlertList(alerts=[AlertSaid.of(alert) for alert in found], next=cursor_of(found[-1]) if len(found) == limit else "")
 

@@ -21,6 +21,7 @@ from ringfence.apps.console.places import desk_of, said
 from ringfence.apps.console.routing import Acting, Pages, Visiting
 from ringfence.apps.console.templating import may_of
 from ringfence.base.errors import NotFoundError
+from ringfence.detection.composed import as_rule_id
 from ringfence.detection.service import AlertFilter, AlertRecord, Feedback, cursor_of
 from ringfence.views.board import LiveAlert
 
@@ -163,7 +164,7 @@ async def _list(desk: Desk, wanted: _Filter) -> dict[str, Any]:
             "nothing": nothing,
         }
     asked = AlertFilter(
-        state="close" if wanted.state == "close" else "", rule=wanted.rule.upper(), severity=wanted.severity, account=wanted.account
+        state="close" if wanted.state == "close" else "", rule=as_rule_id(wanted.rule), severity=wanted.severity, account=wanted.account
     )
     stored = await desk.detection.alerts(asked, before=wanted.before, limit=PAGE)
     rest = msgspec.to_builtins(wanted) | {"before": cursor_of(stored[-1])} if len(stored) == PAGE else {}
@@ -177,7 +178,7 @@ async def _list(desk: Desk, wanted: _Filter) -> dict[str, Any]:
 def _fits(alert: LiveAlert, wanted: _Filter, with_whom: Mapping[str, str]) -> bool:
     return (
         (not wanted.severity or alert.severity == wanted.severity)
-        and (not wanted.rule or alert.rule == wanted.rule.upper())
+        and (not wanted.rule or alert.rule == as_rule_id(wanted.rule))
         and (not wanted.account or wanted.account in (alert.account, alert.subject_value))
         and (wanted.state != "unacknowledged" or alert.alert_id not in with_whom)
     )
