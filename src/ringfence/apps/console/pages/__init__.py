@@ -15,6 +15,7 @@ from ringfence.apps.console.pages import (
     proposals,
     sign_in,
     thresholds,
+    workbench,
 )
 from ringfence.apps.console.routing import Pages
 
@@ -30,6 +31,7 @@ ALL_PAGES: tuple[Pages, ...] = (
     composed.pages,
     edges.pages,
     accounts.pages,
+    workbench.pages,
     people.pages,
     audit.pages,
     me.pages,

@@ -10,9 +10,10 @@ from fastapi import Request
 from starlette.responses import HTMLResponse, Response
 
 from ringfence.access.model import Permission
-from ringfence.apps.console import evidence, shown
+from ringfence.apps.console import evidence, inquiry, shown
 from ringfence.apps.console.desk import Desk
 from ringfence.apps.console.forms import Short, read_query
+from ringfence.apps.console.inquiry import Inquiry
 from ringfence.apps.console.places import desk_of
 from ringfence.apps.console.routing import Acting, Pages
 from ringfence.base.errors import OperatorError
@@ -28,6 +29,13 @@ PERIODS = (("1", "hour"), ("24", "24 hours"), ("168", "7 days"), ("720", "30 day
 
 class _Search(msgspec.Struct, frozen=True):
     text: Short = ""
+
+
+class _Period(msgspec.Struct, frozen=True):
+    days: Annotated[int, msgspec.Meta(ge=1, le=31)] = 1
+
+
+_NO_HISTORY: dict[str, Any] = {}
 
 
 class _Calls(msgspec.Struct, frozen=True):
@@ -59,6 +67,12 @@ async def show_account(request: Request, actor: Acting, account: str) -> Respons
     alerts = (
         await desk.or_else(desk.detection.alerts(AlertFilter(account=name), limit=20), None) if actor.may(Permission.ALERT_READ) else ()
     )
+    history = _NO_HISTORY
+    if actor.may(Permission.CALL_READ):
+        days = read_query(request, _Period).days
+        history = {"period": days}
+        history |= await inquiry.history(desk, Inquiry(account=name, days=days), ("destination", "source"))
+        history |= await inquiry.registrations(desk, days=days, account=name)
     calls = (
         await evidence.calls_since(desk, account=name, since_ms=now - 24 * HOUR_MS, limit=SHOWN_CALLS)
         if actor.may(Permission.CALL_READ)
@@ -69,6 +83,8 @@ async def show_account(request: Request, actor: Acting, account: str) -> Respons
         "account.html",
         account=await evidence.account_facts(desk, name),
         alerts=[shown.alert(alert) for alert in alerts or ()],
+        periods=inquiry.PERIODS,
+        **history,
         nothing="No alert yet." if alerts is not None else "The database is down; alerts come back with it.",
         calls=calls or (),
         calls_missing="No call in the last 24 hours." if calls is not None else "Calls are not readable now.",

@@ -20,6 +20,7 @@ PLACES = (
     ("/attacks", "Attacks", "alerts that belong together, one line each", "alert.read"),
     ("/accounts", "Accounts", "search, calls, alerts of a customer", "account.read"),
     ("/calls", "Calls", "by account or number", "call.read"),
+    ("/query", "Query", "calls of the history, added up, as a file", "call.read"),
     ("/edges", "Edges and breaker", "what the SIP servers hold", "edge.read"),
     ("/rules", "Rules", "composed rules and their precision", "rule.read"),
     ("/exemptions", "Exemptions", "what nothing automatic touches", "block.read"),
