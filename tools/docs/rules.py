@@ -10,8 +10,8 @@ from tools.docs.text import page, table
 SCALE = {"euro": 1_000_000, "minutes": 60_000}
 HEAD = """\
 What can be set in a rule's table (`[rules.D35]`) beside `name` and `mode`; what is left out has its default. A parameter takes one number,
-or where three defaults stand here `{ residential = ..., business = ..., trunk = ... }`. Beyond its bounds a number is refused with its line.
-[Rules and how to tune them](rules.md) says what the rules with `warn` and `act` for each segment see."""
+or where three defaults stand here `{ residential = ..., business = ..., trunk = ... }`. Beyond its bounds a number is refused with
+its line. [Rules and how to tune them](rules.md) says what the rules with `warn` and `act` for each segment see."""
 HEADINGS = ("parameter", "default", "from", "to", "unit", "what it is")
 
 
