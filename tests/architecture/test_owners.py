@@ -29,7 +29,7 @@ OWNERS: dict[str, str] = {
     "typer": r"apps\.cli\..*",
     "rich": r"apps\.cli\..*",
     "holidays": r"apps\.worker\..*|detection\..*",
-    "maxminddb": r"apps\.ingest\.origins",
+    "maxminddb": r"archive\.origin_files",
 }
 
 

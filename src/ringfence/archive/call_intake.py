@@ -86,10 +86,10 @@ def take_in(paths: Sequence[Path], folder: Path, *, strict: bool = False) -> Int
             ready.append((path, span))
     check_bad_rows(reading)
     full = [(path, span) for path, span in ready if span.charged]
-    was_sorted = _follow_each_other(full)
+    was_sorted = _in_turn(full)
     if not was_sorted:
         full.sort(key=lambda one: one[1].first_ms)
-        if not _follow_each_other(full):
+        if not _in_turn(full):
             full = [_sorted([path for path, _ in ready], folder)]
     return Intake(
         files=tuple(path for path, _ in full),
@@ -103,6 +103,26 @@ def take_in(paths: Sequence[Path], folder: Path, *, strict: bool = False) -> Int
     )
 
 
+def follow_each_other(files: Sequence[Path], name: str) -> bool:
+    """Whether all are Parquet and the moments of a column do not overlap but rise from file to file."""
+    last = None
+    for path in files:
+        if not is_parquet(path):
+            return False
+        try:
+            column = pq.read_table(path, columns=[name]).column(name)
+            if not pa.types.is_timestamp(column.type) or column.null_count:
+                return False
+            times = column.cast(_MOMENT, safe=False).cast(pa.int64()).to_numpy()
+        except (OSError, pa.ArrowException, KeyError):
+            return False
+        if len(times):
+            if last is not None and int(times.min()) < last:
+                return False
+            last = int(times.max())
+    return True
+
+
 def _as_it_is(path: Path) -> Span | None:
     if not is_parquet(path):
         return None
@@ -113,7 +133,7 @@ def _as_it_is(path: Path) -> Span | None:
         return None
 
 
-def _follow_each_other(files: Sequence[tuple[Path, Span]]) -> bool:
+def _in_turn(files: Sequence[tuple[Path, Span]]) -> bool:
     return all(span.ascending for _, span in files) and all(
         before.last_ms <= after.first_ms for (_, before), (_, after) in itertools.pairwise(files)
     )

@@ -145,7 +145,7 @@ def in_order(pieces: Iterable[RowBatch]) -> Iterator[RowBatch]:
         if waiting is not None:
             over = int(np.searchsorted(waiting.numeric["at_ms"], first_ms, "right"))
             yield from _cut(waiting, over)
-            rest = _apart(take(waiting, np.arange(over, waiting.length)))
+            rest = take(waiting, np.arange(over, waiting.length))
             shown = _sorted(joined([rest, shown]))
         waiting = shown
     if waiting is not None:
@@ -186,8 +186,3 @@ def _cut(rows: RowBatch, until: int) -> Iterator[RowBatch]:
         part = slice(start, min(start + MAX_ROWS, until))
         numeric = {name: rows.numeric[name][part] for name, _ in NUMERIC}
         yield RowBatch(part.stop - part.start, numeric, {name: rows.text[name][part] for name in TEXT})
-
-
-def _apart(rows: RowBatch) -> RowBatch:
-    """With texts of their own, so that the piece that they came from can be forgotten."""
-    return RowBatch(rows.length, rows.numeric, {name: list(rows.text[name]) for name in TEXT})

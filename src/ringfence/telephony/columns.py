@@ -4,8 +4,6 @@
 kernel reads by address; text columns are only touched when a person needs to read something, so they may be lazy.
 """
 
-import bisect
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, overload
 
@@ -125,32 +123,6 @@ class Taken(Sequence[str]):
         return self.texts[int(self.places[place])]
 
 
-class Joined(Sequence[str]):
-    """Texts one after the other."""
-
-    __slots__ = ("_ends", "_parts", "_starts")
-
-    def __init__(self, parts: Sequence[Sequence[str]]) -> None:
-        self._parts = parts
-        self._ends = list(itertools.accumulate(len(part) for part in parts))
-        self._starts = [0, *self._ends]
-
-    def __len__(self) -> int:
-        return self._starts[-1]
-
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[str]: ...
-    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
-        if isinstance(place, slice):
-            return [self[each] for each in range(*place.indices(len(self)))]
-        if not 0 <= place < len(self):
-            raise IndexError(place)
-        part = bisect.bisect_right(self._ends, place)
-        return self._parts[part][place - self._starts[part]]
-
-
 def take(batch: RowBatch, places: NDArray[Any]) -> RowBatch:
     """Rows of a batch by place, in that order; texts are not read. May be longer than `MAX_ROWS`."""
     numeric = {name: np.ascontiguousarray(batch.numeric[name][places]) for name, _ in NUMERIC}
@@ -158,10 +130,26 @@ def take(batch: RowBatch, places: NDArray[Any]) -> RowBatch:
 
 
 def joined(batches: Sequence[RowBatch]) -> RowBatch:
-    """Rows of several batches, one after the other; texts are not read. May be longer than `MAX_ROWS`."""
+    """Rows of several batches, one after the other. May be longer than `MAX_ROWS`."""
     numeric = {name: np.concatenate([batch.numeric[name] for batch in batches]) for name, _ in NUMERIC}
-    text = {name: Joined([batch.text[name] for batch in batches]) for name in TEXT}
+    text = {name: _one_after_the_other([batch.text[name] for batch in batches]) for name in TEXT}
     return RowBatch(sum(batch.length for batch in batches), numeric, text)
+
+
+def _one_after_the_other(parts: Sequence[Sequence[str]]) -> Taken:
+    """One list and places in it, whatever the parts are made of: layers would keep every source alive and cost a step each."""
+    texts: list[str] = []
+    places: list[NDArray[Any]] = []
+    for part in parts:
+        if isinstance(part, Taken):
+            used, codes = np.unique(part.places, return_inverse=True)
+            source = part.texts
+            found = [source[place] for place in used.tolist()]
+        else:
+            found, codes = list(part), np.arange(len(part))
+        places.append((codes + len(texts)).astype(np.int32))
+        texts += found
+    return Taken(texts, np.concatenate(places))
 
 
 def row_ref(sequence: int, place: int) -> int:

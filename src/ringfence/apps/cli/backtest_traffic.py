@@ -4,7 +4,6 @@ The one thing to know: calls and registrations go through the same pricing, send
 alone; ids of alerts do not depend on those.
 """
 
-import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,11 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy as np
 
-from ringfence.archive.call_files import Reading, expand, is_parquet, read_registrations
-from ringfence.archive.call_intake import take_in
+from ringfence.archive.call_files import Reading, expand, read_registrations
+from ringfence.archive.call_intake import follow_each_other, take_in
 from ringfence.archive.call_tables import call_tables
 from ringfence.archive.origin_files import open_origins
 from ringfence.base.errors import OperatorError
@@ -24,7 +22,7 @@ from ringfence.detection.agent import public_holidays
 from ringfence.subscribers.model import Account, BadRow, Segment
 from ringfence.subscribers.sheets import read_accounts, read_networks
 from ringfence.telephony.call_records import RegistrationRecord
-from ringfence.telephony.columns import MAX_ROWS, RowBatch, batch_of, joined
+from ringfence.telephony.columns import MAX_ROWS, RowBatch, batch_of, joined, take
 from ringfence.telephony.control import AccountChanged, ControlRecord, HolidaysChanged, NetworksChanged
 from ringfence.telephony.decks import default_deck_text
 from ringfence.telephony.emergency import emergency_calls
@@ -93,12 +91,18 @@ class Traffic:
         waiting = next(registered, None)
         for piece in call_tables(self.intake.files, pricing=self._pricing, senders=self._senders, key=KEY):
             parts, until_ms = [piece], int(piece.numeric["at_ms"][-1])
-            while waiting is not None and int(waiting.numeric["at_ms"][-1]) <= until_ms:
-                parts.append(waiting)
+            while waiting is not None:
+                # A batch goes with the calls of its time, and is cut where they end: the next piece begins later.
+                over = int(np.searchsorted(waiting.numeric["at_ms"], until_ms, "right"))
+                parts.append(take(waiting, np.arange(over)))
+                if over < waiting.length:
+                    waiting = take(waiting, np.arange(over, waiting.length))
+                    break
                 waiting = next(registered, None)
             yield joined(parts)
         if waiting is not None:
-            yield from itertools.chain((waiting,), registered)
+            yield waiting
+            yield from registered
 
 
 class Registrations:
@@ -131,7 +135,7 @@ class Registrations:
 
     def _records(self) -> Iterator[RegistrationRecord]:
         # File by file where they follow each other, which is how a month of them fits into memory.
-        for portion in [[path] for path in self._files] if _follow(self._files) else [self._files]:
+        for portion in [[path] for path in self._files] if follow_each_other(self._files, "at") else [self._files]:
             if not portion:
                 continue
             reading = read_registrations(portion, strict=self._strict)
@@ -145,26 +149,6 @@ class Registrations:
         if reading.noted and not self.first_bad:
             first = reading.noted[0]
             self.first_bad = f"the first is line {first.line} of {first.file}: {first.message}"
-
-
-def _follow(files: Sequence[Path]) -> bool:
-    """Whether the times of Parquet files do not overlap and rise from file to file."""
-    last = None
-    for path in files:
-        if not is_parquet(path):
-            return False
-        try:
-            column = pq.read_table(path, columns=["at"]).column("at")
-        except (OSError, pa.ArrowException, KeyError):
-            return False
-        if not pa.types.is_timestamp(column.type) or column.null_count:
-            return False
-        if len(column):
-            times = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
-            if last is not None and int(times.min()) < last:
-                return False
-            last = int(times.max())
-    return True
 
 
 def text_of(path: Path) -> str:
