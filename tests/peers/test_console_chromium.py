@@ -38,6 +38,8 @@ PAGES: tuple[str, ...] = (
     "/edges",
 )
 PAGES += ("/rules", "/rules/new", "/rules/thresholds?rule=D02")
+PAGES += ("/attacks", "/attacks?state=all", "/destinations/23276", "/sources/198.51.100.23", "/sources/198.51.100.0/24?days=7")
+PAGES += ("/query", "/query?callee=23276", "/query?callee=23276&group=hour")
 PAGES += ("/accounts", "/accounts?text=K-020417", f"/accounts/{saturday.STOLEN}", "/calls", "/audit", "/me", "/more")
 LATE = "493090182033"
 

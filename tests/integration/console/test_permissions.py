@@ -26,7 +26,7 @@ def test_every_route_refuses_without_its_permission(database_url: str, own_nats:
     async def run() -> None:
         async with surfaces(database_url, own_nats, tmp_path) as found:
             routes = declared(build_app(found.console))
-            assert len(routes) > 45, "the console lost routes"
+            assert len(routes) > 50, "the console lost routes"
             await _nobody(found, routes)
             await _hotline(found, routes)
             await _one_time(found, routes)

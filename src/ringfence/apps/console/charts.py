@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+HOUR_MS = 3_600_000
 HEIGHT = 96
 FOOT = 20
 MAX_TICKS = 6
@@ -50,6 +51,8 @@ class Chart:
     top: str
     total: str
     days: bool
+    every: str
+    """What a column stands for: `a day`, `an hour`, `in 5 minutes`."""
     height: int = HEIGHT + FOOT
     base: int = HEIGHT
 
@@ -71,7 +74,7 @@ def chart(
     """Columns of the buckets between `edges` (ascending, one more than buckets); `values` by a bucket's start."""
     count = max(1, len(edges) - 1)
     top = max([values.get(start, 0) for start in edges[:-1]] or [0])
-    width = 100 / count
+    width, step = 100 / count, edges[1] - edges[0] if len(edges) > 1 else HOUR_MS
     every = -(-count // MAX_TICKS)
     columns = tuple(
         _column(start, end, values.get(start, 0), top, place * width, width, show, path)
@@ -87,7 +90,8 @@ def chart(
         labels=labels,
         top=show(top),
         total=show(sum(column.value for column in columns)),
-        days=len(edges) > 1 and edges[1] - edges[0] > 4 * 3_600_000,
+        days=step > 4 * HOUR_MS,
+        every="a day" if step > 4 * HOUR_MS else "an hour" if step == HOUR_MS else f"in {step // 60_000} minutes",
     )
 
 

@@ -209,7 +209,9 @@ class ShownFound:
 
 def call_of(call: FoundCall) -> ShownFound:
     """A call in words."""
-    ending = "not ended" if call.answered_ms and not call.ended_ms else f"status {call.status_code}" if call.status_code else "no answer"
+    ending = (
+        "no end seen yet" if call.answered_ms and not call.ended_ms else f"status {call.status_code}" if call.status_code else "no answer"
+    )
     return ShownFound(
         call_id=call.call_id,
         account=call.account,
@@ -334,17 +336,23 @@ async def around(desk: Desk, about: About) -> dict[str, Any]:
         (each for each in board.alerts.values() if _concerns(each, about)), key=lambda each: (not each.running, -each.changed_ms)
     )
     records = await desk.or_else(desk.detection.attacks(limit=200), ())
-    attacks = [attacked.stored(each) for each in records if any(kind == about.kind and about.holds(value) for kind, value in each.facets)]
+    known = {each.attack_id: attacked.stored(each) for each in records if _shares(each.facets, about)}
+    shared = {attack.step.attack_id for attack in board.attacks.running() if _shares(attack.step.facets, about)}
+    known |= {each.attack_id: each for each in attacked.live(board) if each.attack_id in shared}
     scopes = (Scope.RANGE, Scope.NUMBER) if about.kind == "range" else (Scope.SOURCE,)
     blocks = [each for each in board.blocks_in_force() if each.scope in scopes and about.holds(each.value)]
     proposals = [each for each in board.open_proposals() if each.plan.scope in scopes and about.holds(each.plan.value)]
     return {
-        "alerts": [shown.alert(each, blocked=each.running and desk.blocked(each.account)) for each in alerts[:SHOWN]],
+        "alerts": [shown.alert(each, blocked=each.running and desk.blocked(each.account)) for each in alerts[:TOP]],
         "nothing": "No alert of the last days is about it.",
-        "attacks": sorted(attacks, key=lambda each: (not each.running, -each.opened_ms))[:TOP],
+        "attacks": sorted(known.values(), key=lambda each: (not each.running, -each.opened_ms))[:TOP],
         "blocks": [shown.block(each, now) for each in blocks],
         "proposals": [shown.proposal(each, board.approvers(each.proposal_id)) for each in proposals],
     }
+
+
+def _shares(facets: Sequence[tuple[str, str]], about: About) -> bool:
+    return any(kind == about.kind and about.holds(value) for kind, value in facets)
 
 
 def _concerns(alert: LiveAlert, about: About) -> bool:

@@ -29,7 +29,9 @@ PAGE = 200
 ALERTS = 500
 SHOWN_ALERTS = 100
 STATES = (("running", "running"), ("all", "all"))
-CHART_HOURS = 48
+CHART_HOURS, FINE_HOURS = 48, 4
+FINE_MS = 300_000
+"""A young attack is drawn in columns of five minutes."""
 
 
 class _Filter(msgspec.Struct, frozen=True):
@@ -157,7 +159,8 @@ def _pictures(alerts: Sequence[AlertRecord | LiveAlert]) -> list[charts.Chart]:
     if not alerts:
         return []
     first, last = min(alert.opened_ms for alert in alerts), max(alert.opened_ms for alert in alerts)
-    edges = list(range(first - first % HOUR_MS, min(last, first + CHART_HOURS * HOUR_MS) + HOUR_MS + 1, HOUR_MS))
+    step = HOUR_MS if last - first > FINE_HOURS * HOUR_MS else FINE_MS
+    edges = list(range(first - first % step, min(last, first + CHART_HOURS * HOUR_MS) + step + 1, step))
     hit: dict[str, int] = {}
     for alert in alerts:
         if alert.account:
