@@ -11,7 +11,9 @@ BIN := $(VENV)/bin
 run: $(VENV)/.run-ready
 	@$(BIN)/ringfence up $(ARGS)
 
+# The kernels are compiled before the clock of any single test runs: it takes a minute on a busy machine, once.
 test: $(VENV)/.dev-ready peers check
+	@$(BIN)/python -c "from ringfence.detection.agent import warm_up; warm_up()"
 	@PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/pytest $(ARGS)
 
 check: $(VENV)/.dev-ready
