@@ -33,6 +33,7 @@ def files(folder: Path) -> list[str]:
         guessed = NIGHT + timedelta(seconds=4 * place)
         registrations += [register(name, guessed, source="203.0.113.9", status=401) for _ in range(6)]
         registrations.append(register(name, guessed + timedelta(seconds=3), source="203.0.113.9"))
+    registrations.append(register(accounts[0], NIGHT + timedelta(hours=2), source="10.0.0.7"))
     calls = [call(n, accounts[n % 12], f"+2322255{n:04d}", NIGHT + timedelta(seconds=60 + 3 * n), source="203.0.113.9") for n in range(60)]
     calls.append(call(60, accounts[0], accounts[0], NIGHT - timedelta(hours=3), source="", direction="in"))
     contents = {
@@ -52,7 +53,7 @@ def test_registrations_networks_and_origins_are_judged(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*given, "--alerts", str(alerts), "--json"])
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
-    assert (told["rows"], told["calls"], told["inbound_calls"], told["registrations"], told["sorted"]) == (61, 60, 1, 120, True)
+    assert (told["rows"], told["calls"], told["inbound_calls"], told["registrations"], told["sorted"]) == (61, 60, 1, 121, True)
     found = [json.loads(line) for line in alerts.read_text().splitlines()]
     assert {alert["subject"]["kind"] for alert in found} >= {"account", "prefix", "source"}
     assert any("AS64511" in json.dumps(alert) for alert in found)
