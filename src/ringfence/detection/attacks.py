@@ -204,7 +204,9 @@ class AttackBook:
         self._by_facet[facet] = attack.attack_id
         for member in fresh:
             self._remember(member.alert_id, attack.attack_id)
-        steps.append(self._step(attack, "join" if theirs else "open", at_ms, tuple(each.alert_id for each in fresh)))
+        # An alert waits anew with each of its updates, and is named once.
+        alerts = tuple(dict.fromkeys(each.alert_id for each in fresh))
+        steps.append(self._step(attack, "join" if theirs else "open", at_ms, alerts))
         if len(self._attacks) > MAX_ATTACKS:
             self._drop(next(iter(self._attacks.values())))
             self.evicted += 1

@@ -125,7 +125,7 @@ on conflict (attack_id) do update set step = excluded.step, state = excluded.sta
 where excluded.step > a.step returning attack_id;
 
 -- add_attack_alerts --
-insert into detection.attack_alerts (alert_id, attack_id) select unnest(%(alerts)s::text[]), %(attack_id)s
+insert into detection.attack_alerts (alert_id, attack_id) select distinct unnest(%(alerts)s::text[]), %(attack_id)s
 on conflict (alert_id) do update set attack_id = excluded.attack_id;
 
 -- move_attack_alerts --

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
+
 from ringfence.base.errors import NotFoundError, PeerError
 from ringfence.detection.agent import AttackAgent
 from ringfence.detection.attacks import AttackBook, decode_attack, encode_attack
@@ -112,3 +114,22 @@ async def _refusals(detection: DetectionService) -> None:
     except NotFoundError:
         return
     raise AssertionError("there is no such attack")
+
+
+def test_the_copy_takes_a_step_that_names_an_alert_twice(database_url: str) -> None:
+    """Steps of an older version may: the worker must not stumble over what the stream holds for a week."""
+
+    async def scenario() -> None:
+        async with Database(database_url, name="test") as db:
+            detection = DetectionService(db, lambda: T0)
+            stream = [alert(n, T0 + n, ranges=["23276123"]) for n in range(3)]
+            for each in stream:
+                await detection.record_alert(encode_alert(each), each.step)
+            book = AttackBook()
+            (opened,) = [step for each in stream for step in book.feed(each)]
+            twice = msgspec.structs.replace(opened, alerts=(*opened.alerts, *opened.alerts))
+            await detection.record_attack(encode_attack(twice))
+            (attack,) = await detection.attacks()
+            assert attack.alerts == 3
+
+    asyncio.run(scenario())

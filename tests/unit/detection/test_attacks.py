@@ -150,3 +150,9 @@ def test_reading_the_stream_again_gives_the_same_steps_and_nobody_is_in_two_atta
         seen[step.attack_id] = step.step
         assert not members & set(step.alerts)
         members |= set(step.alerts)
+
+
+def test_an_alert_that_was_told_twice_while_it_waited_is_named_once() -> None:
+    """Each update of an alert waits for company, too; the copy in PostgreSQL takes each alert of a step once."""
+    steps = fed(AttackBook(), *(alert(n, T0 + n, ranges=["23276123"]) for n in (0, 0, 1, 0, 2)))
+    assert [step.alerts for step in steps] == [("a-0", "a-1", "a-2")]
