@@ -101,6 +101,7 @@ def anna(browser: object, product: Product) -> Iterator[Visitor]:
 def test_no_page_overflows_or_complains(browser: object, product: Product, width: int, scheme: str) -> None:
     visitor = Visitor(browser, product, width=width, height=844, scheme=scheme)
     visitor.sign_in("anna")
+    visitor.go("/alerts")
     alert = visitor.page.get_attribute(f"a.open:has-text('{saturday.STOLEN}')", "href")
     for path in (*PAGES, alert):
         assert visitor.go(path) == 200, path
