@@ -2,7 +2,6 @@
 
 from typing import Any
 
-
 READING = (
     "*Found* is the first alert about one of the case's accounts, ranges or sources between its first call and an hour after its last, a",
     "test call days before included; *lost* is what its calls cost that no block refused, running ones included; *saved* is the rest.",
