@@ -22,9 +22,10 @@
   function patch(region, html) {
     const next = document.createElement("template");
     next.innerHTML = html;
-    const list = region.querySelector("[data-rows]");
-    const wanted = next.content.querySelector("[data-rows]");
-    if (list && wanted) return patchRows(list, wanted);
+    const lists = [...region.querySelectorAll("[data-rows]")];
+    const wanted = [...next.content.querySelectorAll("[data-rows]")];
+    const same = lists.length === wanted.length && lists.every((list, place) => list.dataset.rows === wanted[place].dataset.rows);
+    if (lists.length && same) return lists.forEach((list, place) => patchRows(list, wanted[place]));
     if (isTouched(region)) return;
     const held = region.contains(document.activeElement) ? document.activeElement.id : "";
     region.replaceChildren(next.content);
