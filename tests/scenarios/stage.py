@@ -29,12 +29,15 @@ from ringfence.enforcement.model import Block
 from ringfence.runtime.bus import Bus, Message
 from ringfence.runtime.keys import read_key
 from ringfence.runtime.status import Status, status_subject
+from ringfence.runtime.streams import LANES, log_subject
 from ringfence.simulators import load
 from ringfence.simulators.answerer import Answerer
 from ringfence.simulators.caller import Call, Caller, CallerLine
 from ringfence.simulators.kamailio import DOMAIN, Authentication, RunningKamailio, start_kamailio
+from ringfence.telephony.control import RuleSetChanged, encode_control
 from ringfence.telephony.suspicion import Suspicion, decode_suspicion
 from tests.peers.kamailio import Rpc
+from tests.unit.detection.published import published_rules
 
 PATIENCE_SECONDS = 60.0
 """The longest that anything is waited for."""
@@ -361,8 +364,22 @@ def open_stage(*, mode: str = "act", tapped: bool = False) -> Iterator[Stage]:
             runner.run(stack.aclose())
 
 
+async def _judge_by_published_limits(product: Product) -> None:
+    """Tell the detectors rules as the worker would: scenarios need known limits, and tuning the built-in ones changes none of them."""
+    payload = encode_control([RuleSetChanged(version=1, toml=published_rules())])
+    bus = await product.bus()
+    try:
+        await bus.bucket("control").put("rules", payload)
+        for view, lanes in LANES.items():
+            for lane in range(lanes):
+                await bus.publish(log_subject(view, lane), payload, {"Rf-Kind": "control"})
+    finally:
+        await bus.close()
+
+
 async def _begin(runner: asyncio.Runner, stack: contextlib.AsyncExitStack, folder: Path, *, mode: str, tapped: bool) -> Stage:
     product = await stack.enter_async_context(running_product(folder / "product", mode=mode))
+    await _judge_by_published_limits(product)
     gateway = await stack.enter_async_context(await Answerer.open())
     tap, settings = None, product.edge_settings
     if tapped:
