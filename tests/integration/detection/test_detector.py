@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ringfence.archive import batches
 from ringfence.base.ids import keyed_hash
-from ringfence.detection.agent import VIEWS, DetectorAgent, built_in_rules
+from ringfence.detection.agent import VIEWS, DetectorAgent, built_in_rules, read_rules
 from ringfence.detection.model import Alert, decode_alert
 from ringfence.detection.views import View
 from ringfence.runtime.bus import Bus
@@ -19,6 +19,7 @@ from ringfence.telephony.network_second import NetworkSecond, encode_second
 from ringfence.telephony.suspicion import Suspicion, decode_suspicion
 from ringfence.telephony.views import row_in_view, views_of
 from tests.harness.engines import NatsServer
+from tests.unit.detection.published import published_rules
 from tests.unit.detection.lives import life
 
 NOON = 1_790_071_200_000  # a Tuesday in September 2026, 12:00 in Berlin
@@ -64,6 +65,7 @@ def make(bus: Bus, folder: Path, name: str = "detector", view: View = "account")
         clock=lambda: NOON,
         board=StatusBoard(name, "test"),
         snapshot_seconds=0.05,
+        rules=read_rules(published_rules()),
     )
 
 
