@@ -19,8 +19,8 @@ from ringfence.telephony.network_second import NetworkSecond, encode_second
 from ringfence.telephony.suspicion import Suspicion, decode_suspicion
 from ringfence.telephony.views import row_in_view, views_of
 from tests.harness.engines import NatsServer
-from tests.unit.detection.published import published_rules
 from tests.unit.detection.lives import life
+from tests.unit.detection.published import published_rules
 
 NOON = 1_790_071_200_000  # a Tuesday in September 2026, 12:00 in Berlin
 LOG, SUBJECT = "LOG_account_0", "log.account.0"
