@@ -6,12 +6,12 @@ from typing import Any
 import duckdb
 
 
-def open_database(folder: Path, *, memory_bytes: int, threads: int) -> duckdb.DuckDBPyConnection:
-    """An empty database in memory that can read the files of one folder and nothing else. Spills nothing to disk."""
+def open_database(folder: Path, *, memory_bytes: int, threads: int, scratch: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """An empty database in memory that can read the files of one folder and nothing else. Spills to `scratch`, or not at all."""
     settings: dict[str, Any] = {
         "memory_limit": f"{memory_bytes}B",
         "threads": threads,
-        "temp_directory": "",
+        "temp_directory": "" if scratch is None else str(scratch),
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
     }

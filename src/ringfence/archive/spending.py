@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from ringfence.archive import layout
+from ringfence.archive.database import open_database
 from ringfence.archive.durable import make_folder, write_durably
 from ringfence.archive.layout import CALLS
 from ringfence.archive.writer import put_table
@@ -231,19 +232,7 @@ class Spending:
         scratch = self._folder / SPENDING / "scratch"
         make_folder(scratch.parent)
         make_folder(scratch)
-        config: dict[str, Any] = {
-            "memory_limit": f"{MEMORY_BYTES}B",
-            "threads": 1,
-            "temp_directory": str(scratch),
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }
-        database = duckdb.connect(":memory:", config=config)
-        quoted = str(self._folder).replace("'", "''")
-        database.execute(f"SET allowed_directories = ['{quoted}']")
-        database.execute("SET enable_external_access = false")
-        database.execute("SET lock_configuration = true")
-        return database
+        return open_database(self._folder, memory_bytes=MEMORY_BYTES, threads=1, scratch=scratch)
 
 
 def median_and_mad(spent: Sequence[int], samples: int) -> tuple[int, int]:
