@@ -22,19 +22,19 @@ import msgspec
 from ringfence.base.errors import UnavailableError
 from ringfence.base.secret import Secret
 from ringfence.detection.model import Alert, decode_alert
+from ringfence.detection.service import DetectionService
 from ringfence.drills.product import BLOCKING_ROLES, EDGE, Product, rehearsal_folder, running_product
 from ringfence.enforcement.agent import ask_policy
 from ringfence.enforcement.commands import Command, Done
 from ringfence.enforcement.model import Block
 from ringfence.runtime.bus import Bus, Message
+from ringfence.runtime.db import Database
 from ringfence.runtime.keys import read_key
 from ringfence.runtime.status import Status, status_subject
-from ringfence.runtime.streams import LANES, log_subject
 from ringfence.simulators import load
 from ringfence.simulators.answerer import Answerer
 from ringfence.simulators.caller import Call, Caller, CallerLine
 from ringfence.simulators.kamailio import DOMAIN, Authentication, RunningKamailio, start_kamailio
-from ringfence.telephony.control import RuleSetChanged, encode_control
 from ringfence.telephony.suspicion import Suspicion, decode_suspicion
 from tests.peers.kamailio import Rpc
 from tests.unit.detection.published import published_rules
@@ -365,16 +365,22 @@ def open_stage(*, mode: str = "act", tapped: bool = False) -> Iterator[Stage]:
 
 
 async def _judge_by_published_limits(product: Product) -> None:
-    """Tell the detectors rules as the worker would: scenarios need known limits, and tuning the built-in ones changes none of them."""
-    payload = encode_control([RuleSetChanged(version=1, toml=published_rules())])
-    bus = await product.bus()
-    try:
-        await bus.bucket("control").put("rules", payload)
-        for view, lanes in LANES.items():
-            for lane in range(lanes):
-                await bus.publish(log_subject(view, lane), payload, {"Rf-Kind": "control"})
-    finally:
-        await bus.close()
+    """Activate rules as an analyst would: scenarios need known limits, and tuning the built-in ones changes none of them.
+
+    Through PostgreSQL, because the worker tells its rules once more while it starts. Waits until it has told these to every lane.
+    """
+    async with Database(product.settings.database, name="stage") as database:
+        detection = DetectionService(database)
+
+        async def activated() -> bool:
+            await detection.activate_rules(await detection.save_rules(published_rules(), "stage", "published limits"), "stage")
+            return True
+
+        async def told() -> bool:
+            return not await detection.pending(1)
+
+        await eventually(activated, "the rules of the stage are active")
+        await eventually(told, "the worker has told the detectors the rules of the stage")
 
 
 async def _begin(runner: asyncio.Runner, stack: contextlib.AsyncExitStack, folder: Path, *, mode: str, tapped: bool) -> Stage:
