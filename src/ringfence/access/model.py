@@ -39,6 +39,14 @@ class Permission(StrEnum):
     AUDIT_READ = "audit.read"
     OVERVIEW_READ = "overview.read"
     METRICS_READ = "metrics.read"
+    CUSTOMER_READ = "customer.read"
+    CUSTOMER_IMPORT = "customer.import"
+    DEVICE_READ = "device.read"
+    DEVICE_IMPORT = "device.import"
+    DEVICE_MANAGE = "device.manage"
+    DEVICE_WAKE = "device.wake"
+    DESIRED_WRITE = "desired.write"
+    TRANSCRIPT_READ = "transcript.read"
     BREAKER_RESET = "breaker.reset"
     BREAK_GLASS = "break_glass"
 
@@ -73,6 +81,8 @@ _ANALYST = frozenset(
         Permission.RULE_READ,
         Permission.RULE_COMPOSE,
         Permission.EDGE_READ,
+        Permission.CUSTOMER_READ,
+        Permission.DEVICE_READ,
         Permission.OVERVIEW_READ,
     }
 )
@@ -96,6 +106,14 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.EDGE_READ,
             Permission.OVERVIEW_READ,
             Permission.METRICS_READ,
+            Permission.CUSTOMER_READ,
+            Permission.CUSTOMER_IMPORT,
+            Permission.DEVICE_READ,
+            Permission.DEVICE_IMPORT,
+            Permission.DEVICE_MANAGE,
+            Permission.DEVICE_WAKE,
+            Permission.DESIRED_WRITE,
+            Permission.TRANSCRIPT_READ,
         }
     ),
     Role.LEAD: _ANALYST
@@ -108,7 +126,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
         Permission.BREAK_GLASS,
         Permission.CALL_EXPORT,
     },
-    Role.HOTLINE: frozenset({Permission.ACCOUNT_READ}),
+    Role.HOTLINE: frozenset({Permission.ACCOUNT_READ, Permission.CUSTOMER_READ, Permission.DEVICE_READ, Permission.DEVICE_WAKE}),
     Role.AUDITOR: _READS,
     Role.ADMINISTRATOR: frozenset(Permission),
 }
