@@ -18,8 +18,13 @@ def test_every_role_has_permissions_and_every_permission_a_role_besides_the_admi
     assert ROLE_PERMISSIONS[Role.ADMINISTRATOR] == set(Permission)
 
 
-def test_hotline_reads_no_call_no_alert_and_no_block() -> None:
-    assert ROLE_PERMISSIONS[Role.HOTLINE] == {Permission.ACCOUNT_READ}
+def test_hotline_reads_no_call_no_alert_and_no_block_and_changes_nothing() -> None:
+    assert ROLE_PERMISSIONS[Role.HOTLINE] == {
+        Permission.ACCOUNT_READ,
+        Permission.CUSTOMER_READ,
+        Permission.DEVICE_READ,
+        Permission.DEVICE_WAKE,
+    }
 
 
 def test_auditor_reads_everything_and_changes_nothing() -> None:
