@@ -18,10 +18,11 @@ from ringfence.base.ids import derived_id
 from ringfence.base.money import as_euro
 from ringfence.detection.decision import RULE, weigh
 from ringfence.detection.engine import Crossing
-from ringfence.detection.findings import ACT, SIGNAL, Finding, SubjectKind
+from ringfence.detection.findings import ACT, SIGNAL, WARN, Finding, SubjectKind
 from ringfence.detection.layout import HEAVY_LATE, MAX_EVIDENCE, MINUTE, WINDOW_24H, WINDOW_OF, Detector
 from ringfence.detection.model import Alert, Evidence, Severity, State, Subject, iso_time
 from ringfence.detection.offhours import occasion
+from ringfence.detection.relapse import Relapses
 from ringfence.detection.rules import UNIT_OF, Profile, RuleSet, plain_value
 from ringfence.detection.scoring import SPENDING, Signal
 from ringfence.detection.sentences import sentence
@@ -69,9 +70,8 @@ SIGNALS: Final = frozenset({"D19"})
 LONG_CALL: Final = "D17"
 """Detector of running calls that last too long: it asks to end them."""
 ENDED_CLASS: Final = 4
-ENDED: Final[dict[str, int]] = {"D01": MAX_EVIDENCE, "D02": MAX_EVIDENCE, "D03": MAX_EVIDENCE, "D06": MAX_EVIDENCE, "D07": 1}
-"""Detectors whose block also ends running C4+ calls of the evidence, and how many of the newest: a hacked exchange has a hundred of them
-open when the block comes, and each goes on for twenty minutes."""
+"""A block because of an account's calls also ends those of the evidence that run and are at least this dear: a hacked exchange has a
+hundred of them open when the block comes, and each goes on for twenty minutes."""
 
 
 class Resolver(Protocol):
@@ -126,12 +126,15 @@ class Output:
     alerts: list[Alert] = field(default_factory=list)
     suspicions: list[Suspicion] = field(default_factory=list)
     signals: list[Signal] = field(default_factory=list)
+    held: list[Suspicion] = field(default_factory=list)
+    """Warnings that are suspicions where a rule acted on the account lately: `AlertBook.relapse` decides."""
 
     def add(self, other: "Output") -> None:
         """Append what follows from something later."""
         self.alerts += other.alerts
         self.suspicions += other.suspicions
         self.signals += other.signals
+        self.held += other.held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +159,7 @@ class AlertBook:
         self._closed: dict[str, Episode] = {}
         self._due: list[tuple[int, str, Key]] = []
         self._forget: list[tuple[int, str]] = []
+        self.relapses = Relapses()
 
     def wanted(self, crossings: Sequence[Crossing], findings: Sequence[Finding] = ()) -> set[int]:
         """Row references that `apply` and `note` will ask for: the caller can fetch them first."""
@@ -205,6 +209,20 @@ class AlertBook:
                 self._prolong(self._open[key], finding.at_ms)
         return output
 
+    def relapse(self, output: Output) -> None:
+        """What of a whole message's held warnings is a suspicion.
+
+        By time and after everything else of the message, because its findings are made one engine after the other.
+        """
+        for suspicion in sorted((*output.suspicions, *output.held), key=_moment):
+            if suspicion.level < ACT:
+                if not self.relapses.holds(suspicion.account, suspicion.at_ms):
+                    continue
+                output.suspicions.append(suspicion)
+            if suspicion.mode == "act" and suspicion.account:
+                self.relapses.note(suspicion.account, suspicion.at_ms)
+        output.held.clear()
+
     def tick(self, now_ms: int) -> list[Alert]:
         """Close what has been silent for its window."""
         closed = []
@@ -223,6 +241,7 @@ class AlertBook:
             episode = self._closed.get(alert_id)
             if episode is not None and episode.closed_ms + REMEMBERED_MS <= now_ms:
                 del self._closed[alert_id]
+        self.relapses.expire(now_ms)
         return closed
 
     def running(self) -> list[Episode]:
@@ -238,9 +257,10 @@ class AlertBook:
         return plain
 
     @classmethod
-    def restore(cls, state: Sequence[Any], *, mode: Mode | Literal[""] = "") -> "AlertBook":
-        """A book that goes on where `state` was taken. `msgspec.ValidationError` when it is none."""
+    def restore(cls, state: Sequence[Any], *, mode: Mode | Literal[""] = "", relapses: Sequence[tuple[str, int, int]] = ()) -> "AlertBook":
+        """A book that goes on where `state` and `relapses.state` were taken. `msgspec.ValidationError` when it is none."""
         book = cls(mode=mode)
+        book.relapses = Relapses(msgspec.convert(relapses, list[tuple[str, int, int]]))
         for episode in msgspec.convert(state, list[Episode]):
             if episode.closed_ms:
                 book._closed[episode.alert_id] = episode
@@ -273,7 +293,7 @@ class AlertBook:
         output.alerts.append(_alert(episode, "open" if state == "open" else "update", finding.at_ms))
         suspicion = self._suspicion(episode, finding, rules, profile_of)
         if suspicion is not None:
-            output.suspicions.append(suspicion)
+            (output.suspicions if finding.level >= ACT else output.held).append(suspicion)
         if finding.rule != RULE and not finding.probation:
             output.signals += _signals(finding)
 
@@ -332,30 +352,38 @@ class AlertBook:
     def _suspicion(self, episode: Episode, finding: Finding, rules: RuleSet, profile_of: Callable[[int], Profile]) -> Suspicion | None:
         mode = self._mode or finding.mode or rules.mode(finding.rule)
         barred = not finding.keyed or not finding.hard or finding.probation or mode == "observe"
-        if finding.level < ACT or barred or not finding.measures:
+        if finding.level < WARN or barred or not finding.measures:
             return None
+        relapsed = finding.level < ACT
         segment = profile_of(finding.account_key).segment if finding.account_key else "residential"
         weighed = weigh(rules, score=episode.score, rate_micro=finding.rate_micro, segment=segment)
+        mode = weighed.mode(mode) if episode.rule == RULE else mode
         return Suspicion(
             suspicion_id=f"{episode.alert_id}.{finding.level}",
             alert_id=episode.alert_id,
             rule=episode.rule,
             rule_version=episode.rule_version,
-            mode=weighed.mode(mode) if episode.rule == RULE else mode,
+            mode=mode,
             account=episode.account,
             measures=finding.measures,
             level=finding.level,
             score=episode.score,
             observed=finding.observed,
-            threshold=finding.act,
+            threshold=finding.warn if relapsed else finding.act,
             cost_micro=finding.cost_micro,
             calls=episode.evidence.calls,
-            reason=episode.reason,
+            reason=f"{episode.reason}; a rule acted on this account within the last week, so a warning is enough"
+            if relapsed
+            else episode.reason,
             at_ms=finding.at_ms,
             loss_micro=weighed.loss_micro,
             false_block_micro=weighed.false_block_micro,
             ends=tuple(each for each in finding.ends if each.value in episode.evidence.calls),
         )
+
+
+def _moment(suspicion: Suspicion) -> int:
+    return suspicion.at_ms
 
 
 def _key_of(crossing: Crossing) -> Key:
@@ -403,7 +431,7 @@ def _told(crossing: Crossing, key: Key, rules: RuleSet, occasion: str, resolver:
         calls=calls,
         reason=sentence(crossing, rule, rows, occasion),
         measures=_measures(detector, account, rows) if rows else (),
-        ends=_running(rows)[-ENDED.get(detector.name, 0) :] if crossing.rate_micro and detector.name in ENDED else (),
+        ends=_running(rows) if crossing.rate_micro and detector in CLASS_OF and detector.name != LONG_CALL else (),
     )
     thresholds = {**_thresholds(finding), "off_hours": crossing.off_hours, "new_account": crossing.new_account}
     observed = {**_observed(finding), "calls": crossing.count, **facets(rows)}

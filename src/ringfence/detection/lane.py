@@ -20,7 +20,7 @@ from ringfence.detection.rules import Profile, RuleSet, read_rules
 from ringfence.detection.scoring import Scorer
 from ringfence.detection.views import JUDGES, Judge, Terms, View
 from ringfence.telephony.columns import RowBatch
-from ringfence.telephony.control import ControlRecord, HolidaysChanged, RuleSetChanged
+from ringfence.telephony.control import BlockReleased, ControlRecord, HolidaysChanged, RuleSetChanged
 from ringfence.telephony.network_second import NetworkSecond
 from ringfence.telephony.suspicion import Mode
 
@@ -118,6 +118,7 @@ class Lane:
             output.add(self.book.note([self._priced(each) for each in found.findings], terms.rules, resolver, self.profile))
             combined = [self._priced(each) for each in self.scorer.take(output.signals, terms.rules, self.profile)]
             output.add(self.book.note(combined, terms.rules, resolver, self.profile))
+            self.book.relapse(output)
             self._suspect(found.crossings, [*found.findings, *combined])
         if closing:
             output.alerts.extend(self.book.tick(self.now_ms))
@@ -169,6 +170,7 @@ class Lane:
                 "holidays": list(self.terms.holidays),
                 "engines": {name: state.scalars for name, state in states.items()},
                 "episodes": self.book.state(),
+                "relapses": self.book.relapses.state(),
                 "scores": self.scorer.state(),
             },
         )
@@ -194,7 +196,7 @@ class Lane:
             terms=terms,
             kernel=Engine.restore(states[_KERNEL]) if view == "account" else None,
             judges={name: maker.restore(states[name], terms) for name, maker in makers.items()},
-            book=AlertBook.restore(scalars["episodes"], mode=mode),
+            book=AlertBook.restore(scalars["episodes"], mode=mode, relapses=scalars.get("relapses", ())),
             scorer=Scorer.restore(scalars["scores"]),
             position=int(scalars["position"]),
         )
@@ -204,7 +206,7 @@ class Lane:
         hasher = hashlib.blake2b(digest_size=16)
         hasher.update(self.judged_hash().encode())
         hasher.update(self.position.to_bytes(8))
-        hasher.update(msgspec.json.encode([self.book.state(), self.scorer.state()], order="deterministic"))
+        hasher.update(msgspec.json.encode([self.book.state(), self.book.relapses.state(), self.scorer.state()], order="deterministic"))
         return hasher.hexdigest()
 
     def judged_hash(self) -> str:
@@ -229,6 +231,8 @@ class Lane:
                 self.terms.rules = read_rules(record.toml, version=record.version)
             case HolidaysChanged():
                 self.terms.time_zone, self.terms.holidays = ZoneInfo(record.time_zone), tuple(record.days)
+            case BlockReleased():
+                self.book.relapses.forgive(record.account)
             case _:
                 pass
         if self.kernel is not None:

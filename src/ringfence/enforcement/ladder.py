@@ -1,4 +1,4 @@
-"""How long an automatic block lasts: short first, a day at the second hit, then a person decides.
+"""How long an automatic block lasts: short first, a day at the second hit; from the third on a person decides about another day.
 
 A block that a person lifted was wrong and counts as no hit. An active weaker block of the same value is the same hit, not the next.
 """
@@ -23,7 +23,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ladder:
-    """Durations of the first and the second rung; the third repeats the second and needs a person."""
+    """Durations of the first and the second rung; the third repeats the second and needs a person, and the first bridges the wait."""
 
     first_ms: int = HOUR_MS
     second_ms: int = DAY_MS

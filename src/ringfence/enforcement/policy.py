@@ -75,7 +75,10 @@ def settings_for(*, country: str, area_codes: Sequence[str], emergency: Sequence
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to do about one suspicion or command. Exactly one of `impose`, `propose` and `refused` is set."""
+    """What to do about one suspicion or command. One of `impose`, `propose` and `refused` is set.
+
+    The first two together when a short block bridges the time until a person answers.
+    """
 
     impose: tuple[Block, ...] = ()
     propose: Proposal | None = None
@@ -103,17 +106,23 @@ def decide(suspicion: Suspicion, state: State, settings: PolicySettings, now_ms:
     if scope is Scope.CALL:  # Ended once; there is no second rung to stand on.
         step = Step(hits=1, duration_ms=CALL_MS, needs_person=False)
     plan = BlockPlan(scope=scope, value=value, destination_class=destination_class, seconds=step.duration_ms // 1000, hits=step.hits)
-    cause = _needs_person(suspicion, plan, step, state, now_ms)
+    cause = _needs_person(suspicion, plan, state, now_ms)
     if cause is not None:
         return _propose(suspicion, plan, cause, state, now_ms)
+    asked = Decision()
+    if step.needs_person:
+        # A person decides about the long block. Until then a short one holds, or each answer would cost what the thief spends meanwhile.
+        asked = _propose(suspicion, plan, "ladder", state, now_ms)
+        plan = replace_block(plan, seconds=settings.ladder.first_ms // 1000)
     kind = breakers.kind_of(scope, destination_class)
     if kind is not None:
         before = state.breakers[kind]
         after = breakers.judge(before, state.recent[kind], subject=value, accounts=state.accounts, now_ms=now_ms)
         if after.is_open:
-            decision = _propose(suspicion, plan, "breaker", state, now_ms)
+            decision = asked if step.needs_person else _propose(suspicion, plan, "breaker", state, now_ms)
             return decision if before.is_open else replace(decision, opened=after)
-    return Decision(impose=(replace_block(_block_of(suspicion, plan, now_ms), ends=_calls_to_end(suspicion, plan)),))
+    block = replace_block(_block_of(suspicion, plan, now_ms), ends=_calls_to_end(suspicion, plan))
+    return Decision(impose=(block,), propose=asked.propose)
 
 
 def _not_at_all(suspicion: Suspicion, state: State, now_ms: int) -> Objection | None:
@@ -183,11 +192,10 @@ def _grace(suspicion: Suspicion, scope: Scope, value: str, state: State, now_ms:
     return None
 
 
-def _needs_person(suspicion: Suspicion, plan: BlockPlan, step: Step, state: State, now_ms: int) -> ProposalCause | None:
+def _needs_person(suspicion: Suspicion, plan: BlockPlan, state: State, now_ms: int) -> ProposalCause | None:
+    """Why no block at all may come of this without a person."""
     if suspicion.mode == "propose":
         return "mode"
-    if step.needs_person:
-        return "ladder"
     if is_shared(plan.scope, plan.value, state):
         return "shared_network"
     if now_ms - suspicion.at_ms > FRESH_MS:

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from ringfence.apps.bench.quality.judge import Verdicts
 from ringfence.apps.bench.quality.policy import PERSON_MS, REACTION_MS, Policy
 from ringfence.apps.bench.quality.score import by_scenario, outcomes, wronged
@@ -52,8 +54,17 @@ def test_the_third_time_a_person_answers_after_a_quarter_of_an_hour() -> None:
     for number, at_ms in enumerate((T0, T0 + 2 * HOUR, T0 + 30 * HOUR)):
         policy.take(suspicion(number, at_ms))
     assert policy.proposed == 1
-    assert not refused(policy, T0 + 30 * HOUR + PERSON_MS)
-    assert refused(policy, T0 + 30 * HOUR + PERSON_MS + REACTION_MS)
+    assert [block.author for block in policy.blocks[2:]] == ["person", "rule:D06@1"]
+    assert refused(policy, T0 + 30 * HOUR + REACTION_MS)
+    assert refused(policy, T0 + 53 * HOUR + PERSON_MS)
+    assert not refused(policy, T0 + 54 * HOUR + PERSON_MS)
+
+
+def test_calls_that_a_block_ends_are_named_with_their_instant() -> None:
+    policy = Policy(accounts=1_000, networks=())
+    ends = (Measure(scope="call", value="c1", destination_class=4), Measure(scope="call", value="stranger", destination_class=4))
+    assert policy.take(replace(suspicion(1, T0), ends=ends)) == ["c1"]
+    assert policy.ended == {"c1": T0 + REACTION_MS}
 
 
 def test_figures_of_a_scenario_and_of_those_who_are_wronged() -> None:

@@ -16,7 +16,7 @@ from ringfence.detection.model import Alert, decode_alert, encode_alert
 from ringfence.detection.rules import RuleSet, read_rules
 from ringfence.telephony.columns import MAX_ROWS, batch_of
 from ringfence.telephony.model import AccountRow, Flag, Kind, country_code
-from ringfence.telephony.suspicion import Measure, Mode
+from ringfence.telephony.suspicion import Measure, Mode, Suspicion
 from tests.unit.detection.published import published_rules
 
 NOON = 1_790_071_200_000
@@ -291,8 +291,40 @@ def test_alerts_of_the_kernel_say_what_attacks_have_in_common() -> None:
 
 def test_running_c4_calls_of_the_evidence_are_named_to_be_ended() -> None:
     by_rule = {suspicion.rule: suspicion for suspicion in Live(mode="act").feed(rows_of(fraud(8))).output.suspicions}
-    assert by_rule["D07"].ends == (Measure(scope="call", value=by_rule["D07"].calls[-1], destination_class=4),)
-    assert {each.value for each in by_rule["D02"].ends} <= set(by_rule["D02"].calls)
-    assert by_rule["D09"].ends == ()
+    for rule in ("D02", "D07", "D09"):
+        assert by_rule[rule].ends == tuple(Measure(scope="call", value=call, destination_class=4) for call in by_rule[rule].calls), rule
     cheap = [msgspec.structs.replace(call, destination_class=3) for call in fraud(8)]
     assert not any(suspicion.ends for suspicion in Live(mode="act").feed(rows_of(cheap)).output.suspicions)
+
+
+def suspected(book: AlertBook, *findings: Finding) -> list[Suspicion]:
+    output = noted(book, *findings)
+    book.relapse(output)
+    assert not output.held
+    return output.suspicions
+
+
+def test_where_a_rule_acted_lately_a_warning_is_enough() -> None:
+    act = finding(rule="X-mine", mode="act", level=2)
+    again = finding(rule="X-mine", mode="act", level=1, at_ms=NOON + 3 * HOUR)
+    assert not suspected(AlertBook(), again)
+    book = AlertBook()
+    assert [each.level for each in suspected(book, act)] == [2]
+    relapses = msgspec.json.decode(msgspec.json.encode(book.relapses.state()))
+    other = AlertBook.restore(msgspec.json.decode(msgspec.json.encode(book.state())), relapses=relapses)
+    [suspicion] = suspected(book, again)
+    assert (suspicion.level, suspicion.threshold) == (1, again.warn)
+    assert suspicion.reason.endswith("; a rule acted on this account within the last week, so a warning is enough")
+    assert suspected(other, again) == [suspicion]
+
+
+def test_within_a_message_time_says_what_came_first() -> None:
+    act = finding(rule="X-mine", mode="act", level=2, at_ms=NOON + MINUTE)
+    before, after = (finding(rule=f"X-{name}", mode="act", level=1, at_ms=NOON + at) for name, at in (("a", 0), ("b", 2 * MINUTE)))
+    assert [each.rule for each in suspected(AlertBook(), after, before, act)] == ["X-mine", "X-b"]
+
+
+def test_a_rule_that_only_proposed_puts_nobody_on_probation() -> None:
+    book = AlertBook()
+    assert suspected(book, finding(rule="X-mine", mode="propose", level=2))
+    assert not suspected(book, finding(rule="X-mine", mode="propose", level=1, at_ms=NOON + 3 * HOUR))

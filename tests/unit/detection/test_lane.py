@@ -18,7 +18,7 @@ from ringfence.detection.replay import Replay
 from ringfence.detection.rules import read_rules
 from ringfence.detection.views import VIEWS, View
 from ringfence.telephony.columns import batch_of, split_ref
-from ringfence.telephony.control import AccountChanged, HolidaysChanged, RuleSetChanged
+from ringfence.telephony.control import AccountChanged, BlockReleased, HolidaysChanged, RuleSetChanged
 from ringfence.telephony.model import AccountRow
 from ringfence.telephony.network_second import NetworkSecond
 from ringfence.telephony.suspicion import Measure, Suspicion
@@ -192,3 +192,13 @@ def test_rules_and_holidays_reach_every_engine_and_bad_rules_change_nothing(view
     assert (restored.terms.rules.version, restored.terms.time_zone.key, restored.terms.holidays) == (7, "Europe/Paris", ("2026-12-25",))
     if restored.kernel is not None:
         assert restored.kernel.rules.version == 7
+
+
+def test_a_lifted_block_ends_the_probation_of_its_account_and_snapshots_keep_it() -> None:
+    lane = Lane.fresh(read_rules(published_rules()), time_zone="Europe/Berlin", view="account")
+    lane.book.relapses.note("anna", NOON)
+    lane.book.relapses.note("berta", NOON)
+    lane.control([BlockReleased(block_id="b-1", alert_id="a-1", account="anna", scope="class", at_ms=NOON + 1, by="maria")])
+    restored = Lane.restore(lane.state())
+    assert [restored.book.relapses.holds(account, NOON + HOUR) for account in ("anna", "berta")] == [False, True]
+    assert restored.state_hash() == lane.state_hash()

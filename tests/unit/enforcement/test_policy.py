@@ -140,9 +140,25 @@ def test_ladder_an_hour_a_day_a_person() -> None:
         assert (made.hits, made.until_ms - now_ms) == (hits, hours * HOUR_MS)
         now_ms = made.until_ms
         state.put_block(replace(made, state="expired", ended_ms=now_ms))
-    third = answer(suspicion(alert="a-3", at_ms=now_ms), state, now_ms).propose
+    decision = answer(suspicion(alert="a-3", at_ms=now_ms), state, now_ms)
+    third, (bridge,) = decision.propose, decision.impose
     assert third is not None
     assert (third.cause, third.plan.hits, third.plan.seconds) == ("ladder", 3, 24 * 3600)
+    assert (bridge.hits, bridge.until_ms - now_ms) == (3, HOUR_MS)
+    # Nobody answered: the next hour bridges alone.
+    state.put_proposal(third)
+    state.put_block(replace(bridge, state="expired", ended_ms=bridge.until_ms))
+    again = answer(suspicion(alert="a-4", at_ms=bridge.until_ms), state, bridge.until_ms)
+    assert (again.propose, [each.hits for each in again.impose]) == (None, [4])
+
+
+def test_what_may_not_act_alone_for_another_reason_is_not_bridged() -> None:
+    state = State()
+    for hits in (1, 2):
+        state.put_block(replace(block(imposed_ms=NOW_MS - hits * 2 * HOUR_MS, until_ms=NOW_MS - HOUR_MS), block_id=f"b-{hits}", hits=hits))
+    decision = answer(suspicion(mode="propose"), state)
+    assert decision.propose is not None
+    assert (decision.propose.cause, decision.impose) == ("mode", ())
 
 
 def released(state: State, *, threshold: int = 100) -> Block:

@@ -1,9 +1,11 @@
 """One run over a traffic: the detectors in every view, policy after each suspicion, and the calls that the edge then refuses.
 
-What was refused is taken out of the rows that follow, as it would have been on the wire. Around the fraud the rows are judged call by call,
+What was refused is taken out of the rows that follow, as it would have been on the wire, and a call that the edge ended ends there for the
+detectors, too. Around the fraud the rows are judged call by call,
 so that a block stands before the next call is looked at; everything else goes in large batches, which changes no verdict.
 """
 
+import heapq
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -54,6 +56,13 @@ class _Run:
         self._keys = fraud_keys(truth)
         self._gone: set[int] = set()
         """Keys of refused calls whose later rows may still come."""
+        self._cut: set[int] = set()
+        """The same of calls that the edge ended."""
+        self._running: dict[str, tuple[RowBatch, int]] = {}
+        """Calls of fraud that run, by Call-ID: their newest row."""
+        self._ends: list[tuple[int, str]] = []
+        """When the edge ends which call: a heap."""
+        self._batch_now: RowBatch | None = None
         self._found = Verdicts()
 
     def play(self, progress: Callable[[int], None]) -> Verdicts:
@@ -70,8 +79,9 @@ class _Run:
     def _batch(self, batch: RowBatch) -> None:
         numeric = batch.numeric
         kind = numeric["kind"]
-        if self._gone:
-            kind[np.isin(numeric["call_key"], list(self._gone)) & (kind <= Kind.END)] = NOTHING
+        self._batch_now = batch
+        if self._gone or self._cut:
+            _silence(batch, [*self._gone, *self._cut])
         wanted = (kind == Kind.ATTEMPT) & (numeric["destination_class"] >= 2)
         close = wanted & np.isin(numeric["account_key"], self._keys)
         start = 0
@@ -85,11 +95,50 @@ class _Run:
         self._count(batch)
 
     def _judge(self, rows: RowBatch) -> None:
+        """Rows in order, and between them the ends of calls that the edge ended."""
+        at, start = rows.numeric["at_ms"], 0
+        while start < rows.length:
+            place = rows.length if not self._ends else int(np.searchsorted(at, self._ends[0][0], "right"))
+            if place > start:
+                self._feed(take(rows, np.arange(start, place)))
+                start = place
+            elif (ended := self._end(*heapq.heappop(self._ends))) is not None:
+                _silence(rows, [int(ended.numeric["call_key"][0])])
+                self._feed(ended)
+
+    def _feed(self, rows: RowBatch) -> None:
+        self._follow(rows)
         output = self._replay.feed(rows)
         self._found.alerts += output.alerts
         self._found.suspicions += output.suspicions
         for suspicion in output.suspicions:
-            self._policy.take(suspicion)
+            for call_id in self._policy.take(suspicion):
+                heapq.heappush(self._ends, (self._policy.ended[call_id], call_id))
+
+    def _follow(self, rows: RowBatch) -> None:
+        """Which calls of fraud run."""
+        kind = rows.numeric["kind"]
+        talks = (rows.numeric["destination_class"] >= 2) & np.isin(kind, (Kind.ATTEMPT, Kind.ANSWER, Kind.END))
+        for place in np.flatnonzero(talks & np.isin(rows.numeric["account_key"], self._keys)).tolist():
+            if kind[place] == Kind.END:
+                self._running.pop(rows.text["call_id"][place], None)
+            else:
+                self._running[rows.text["call_id"][place]] = rows, place
+
+    def _end(self, at_ms: int, call_id: str) -> RowBatch | None:
+        """The end of a running call as the wire shows it when the edge ends it; what the traffic says of it later counts no more."""
+        rows, place = self._running.pop(call_id, (None, 0))
+        if rows is None:
+            return None
+        ended = take(rows, np.array([place]))
+        ended.numeric["kind"][0] = Kind.END
+        for name in ("at_ms", "received_ms", "ended_ms"):
+            ended.numeric[name][0] = at_ms
+        key = int(ended.numeric["call_key"][0])
+        self._cut.add(key)
+        if self._batch_now is not None:
+            _silence(self._batch_now, [key])
+        return ended
 
     def _edge(self, batch: RowBatch, place: int) -> None:
         numeric, text = batch.numeric, batch.text
@@ -125,6 +174,15 @@ class _Run:
             if key in self._gone:
                 self._gone.discard(key)
                 continue
-            if self._policy.ended:
-                ended = max(answered, min(ended, self._policy.ended.get(batch.text["call_id"][place], ended)))
+            if key in self._cut:
+                self._cut.discard(key)
+                ended = min(ended, self._policy.ended[batch.text["call_id"][place]])
+                if ended <= answered:
+                    continue
             self._found.lost_micro[case] += connect + rate * (ended - answered) // 60_000
+
+
+def _silence(rows: RowBatch, keys: list[int]) -> None:
+    """No engine looks at the rows of these calls any more."""
+    kind = rows.numeric["kind"]
+    kind[np.isin(rows.numeric["call_key"], keys) & (kind <= Kind.END)] = NOTHING

@@ -1,7 +1,8 @@
 """Policy and edge of the bench: suspicions become blocks by the product's own decision, and a call is refused by those in force.
 
 Blocks count from a second after the suspicion, twenty times what `block-latency` measures. What policy proposes because the ladder wants a
-person (the third time) is approved a quarter of an hour later, right or wrong; any other proposal stays one.
+person (the third time) is approved a quarter of an hour later, right or wrong, until when the block that bridges the wait holds; any other
+proposal stays one.
 """
 
 from collections import defaultdict
@@ -34,20 +35,23 @@ class Policy:
         self.proposed = 0
         self.refused: dict[str, int] = defaultdict(int)
 
-    def take(self, suspicion: Suspicion) -> None:
-        """Decide about a suspicion at its own time."""
+    def take(self, suspicion: Suspicion) -> list[str]:
+        """Decide about a suspicion at its own time. Call-IDs of what the edge ends because of it; `ended` says when."""
+        before = len(self.ended)
         decision = decide(suspicion, self._state, self._settings, suspicion.at_ms)
         if decision.opened is not None:
             self._state.put_breaker(decision.opened)
         if decision.propose is not None:
-            self._state.put_proposal(decision.propose)
             self.proposed += 1
+            if decision.propose.cause != "ladder":
+                self._state.put_proposal(decision.propose)
             if decision.propose.cause == "ladder":
                 self._impose(_approved(decision.propose))
         if decision.refused:
             self.refused[decision.refused] += 1
         for block in decision.impose:
             self._impose(block)
+        return list(self.ended)[before:]
 
     def _impose(self, block: Block) -> None:
         self._state.put_block(block)
@@ -61,6 +65,8 @@ class Policy:
                 self._of_source[block.value].append(block)
             case Scope.CALL:
                 self.ended.setdefault(block.value, block.imposed_ms + REACTION_MS)
+        for call_id in block.ends:
+            self.ended.setdefault(call_id, block.imposed_ms + REACTION_MS)
 
     @property
     def may_refuse(self) -> bool:
