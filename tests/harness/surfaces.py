@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import httpx
 
@@ -114,7 +115,7 @@ async def surfaces(database_url: str, nats: NatsServer, folder: Path) -> AsyncIt
         renderer = Renderer(zone=Zone("Europe/Berlin"), clock=system_clock)
         bench = Workbench(archive, key)
         console = ConsoleDesk(**services, workbench=bench, threshold_previews=limits, renderer=renderer)  # type: ignore[arg-type]
-        api = ApiDesk(**services, home="DE")  # type: ignore[arg-type]
+        api = ApiDesk(**services, workbench=bench, home="DE", zone=ZoneInfo("Europe/Berlin"))  # type: ignore[arg-type]
         first = await access.ensure_first_administrator(FIRST)
         assert first is not None
         begun = await access.authenticate(FIRST, first.password, "", "127.0.0.1")

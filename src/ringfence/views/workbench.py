@@ -9,16 +9,20 @@ import asyncio
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import ip_network
 from typing import Final
 
 from ringfence.archive.calls import ArchivedRegistration
 from ringfence.archive.questions import RANGE_TAIL, Answer, CallQuestion, CallQuestions, FoundCall
+from ringfence.base.errors import OperatorError
 from ringfence.base.ids import encode_id, keyed_hash
 from ringfence.telephony.model import country_letters
 from ringfence.telephony.user_agents import family_of
 
 MAX_EXPORT: Final = 10_000
 """Calls of one file."""
+WIDEST: Final = {4: 16, 6: 32}
+"""Networks of a question, by IP version."""
 
 COLUMNS: Final = (
     "call_id",
@@ -83,6 +87,17 @@ class Workbench:
         if pseudonymised:
             return _csv(TOKEN_COLUMNS, (pseudonyms(call, self._key) for call in answer.calls)), len(answer.calls)
         return _csv(COLUMNS, (_plain(call) for call in answer.calls)), len(answer.calls)
+
+
+def source_of(text: str) -> str:
+    """An address, or a network that is no wider than an operator's own range; OperatorError for anything else."""
+    try:
+        found = ip_network(text.strip(), strict=False)
+    except ValueError:
+        raise OperatorError("a source is an address or a network, such as 192.0.2.1 or 2001:db8:1:2::/64", reason="bad_source") from None
+    if found.prefixlen < WIDEST[found.version]:
+        raise OperatorError(f"a network of an IPv{found.version} source has /{WIDEST[found.version]} at the widest", reason="wide_source")
+    return str(found.network_address) if found.num_addresses == 1 else str(found)
 
 
 def pseudonyms(call: FoundCall, key: bytes) -> Sequence[object]:

@@ -6,10 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.apps.console.charts import HEIGHT, HOUR_MS, chart, counted_in
-from ringfence.apps.console.inquiry import starts
-from ringfence.apps.console.show import Zone
-
-BERLIN = Zone("Europe/Berlin")
 
 
 def test_every_bucket_has_its_column_and_the_table_names_the_filled_ones() -> None:
@@ -32,21 +28,3 @@ def test_moments_are_counted_in_their_bucket(moments: list[int]) -> None:
     edges = [HOUR_MS * place for place in range(6)]
     naive = {start: n for start, end in pairwise(edges) if (n := sum(start <= moment < end for moment in moments))}
     assert counted_in(moments, edges) == naive
-
-
-@given(st.integers(1_700_000_000_000, 1_800_000_000_000), st.integers(0, 40 * 24 * HOUR_MS))
-def test_days_begin_at_local_midnight_and_cover_the_span(since: int, long: int) -> None:
-    """Also on days of 23 and 25 hours."""
-    edges = starts(BERLIN, since, since + long, days=True)
-    assert edges[0] <= since
-    assert edges[-1] > since + long
-    assert all((BERLIN.local(edge).hour, BERLIN.local(edge).minute) == (0, 0) for edge in edges)
-    assert all(23 * HOUR_MS <= end - start <= 25 * HOUR_MS for start, end in pairwise(edges))
-
-
-@given(st.integers(1_700_000_000_000, 1_800_000_000_000), st.integers(0, 400 * HOUR_MS))
-def test_hours_cover_the_span(since: int, long: int) -> None:
-    edges = starts(BERLIN, since, since + long, days=False)
-    assert edges[0] <= since < edges[1]
-    assert edges[-1] > since + long
-    assert all(end - start == HOUR_MS for start, end in pairwise(edges))

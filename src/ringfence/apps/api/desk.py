@@ -1,6 +1,7 @@
 """Everything the routes work with, as one value: services, the live board, the way to policy."""
 
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from ringfence.access.service import AccessService
 from ringfence.base.clock import Clock
@@ -15,6 +16,7 @@ from ringfence.subscribers.service import SubscribersService
 from ringfence.views.board import Board
 from ringfence.views.composed_consent import RulePreviews
 from ringfence.views.history import History
+from ringfence.views.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +29,15 @@ class Desk:
     enforcement: EnforcementService
     subscribers: SubscribersService
     views: History
+    workbench: Workbench
     rule_previews: RulePreviews
     board: Board
     bus: Bus
     clock: Clock
     home: str
     """The operator's country, which a rate deck's national prefixes belong to."""
+    zone: ZoneInfo
+    """Where the operator lives: hours and days of an answer begin there."""
 
     async def order(self, command: Command) -> Done:
         """Send a command to policy; its outcome, or the error it answered with. The worker audits what policy announces."""

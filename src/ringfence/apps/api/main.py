@@ -1,11 +1,12 @@
 """`python -m ringfence.apps.api.main`: the JSON API. Needs the bus; what needs PostgreSQL answers 503 while it is away."""
 
 import asyncio
+from zoneinfo import ZoneInfo
 
 from ringfence.access.service import AccessService
 from ringfence.apps.api.app import build_app
 from ringfence.apps.api.desk import Desk
-from ringfence.archive.calls import CallArchive
+from ringfence.archive.questions import CallQuestions
 from ringfence.archive.selection import RowSelection
 from ringfence.detection.composing.service import ComposingService
 from ringfence.detection.service import DetectionService
@@ -19,6 +20,7 @@ from ringfence.views.board import Board
 from ringfence.views.composed_consent import RulePreviews
 from ringfence.views.composed_preview import ComposedPreviews
 from ringfence.views.history import History
+from ringfence.views.workbench import Workbench
 
 BOARD_SECONDS = 10.0
 """So long the first answer waits for the live board to fill."""
@@ -30,7 +32,8 @@ async def run(role: Role) -> None:
     check_surface(settings.api, name="api")
     key = read_key(settings.keys_dir / HASH_KEY).open().encode()
     board = Board(clock=role.clock)
-    history = History(CallArchive(settings.archive_dir), role.clock)
+    archive = CallQuestions(settings.archive_dir)
+    history = History(archive, role.clock)
     async with Database(settings.database, name="api", wait_seconds=SURFACE_WAIT_SECONDS) as db, asyncio.TaskGroup() as group:
         composing, subscribers = ComposingService(db, role.clock), SubscribersService(db, key, role.clock)
         previews = ComposedPreviews(RowSelection(settings.archive_dir), role.clock, time_zone=settings.operator.time_zone)
@@ -41,11 +44,13 @@ async def run(role: Role) -> None:
             enforcement=EnforcementService(db, role.clock),
             subscribers=subscribers,
             views=history,
+            workbench=Workbench(archive, key),
             rule_previews=RulePreviews(previews, composing, subscribers, key=key, clock=role.clock),
             board=board,
             bus=role.bus,
             clock=role.clock,
             home=settings.operator.country,
+            zone=ZoneInfo(settings.operator.time_zone),
         )
         following = [group.create_task(board.follow(role.bus)), group.create_task(history.follow(role.bus))]
         async with asyncio.timeout(BOARD_SECONDS):

@@ -103,6 +103,20 @@ class Api:
         """Order something; its answer may take so long."""
         return self._answer(lambda: self._client.post(path, json=body, timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS)))
 
+    def take(self, path: str, body: Mapping[str, Any], *, seconds: float = ANSWER_SECONDS) -> str:
+        """Order a file; its text."""
+        told: list[str] = []
+
+        def ask() -> httpx.Response:
+            response = self._client.post(path, json=body, timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS))
+            if response.is_success:
+                told.append(response.text)
+                return httpx.Response(204)
+            return response
+
+        self._answer(ask)
+        return told[0]
+
     def upload(self, path: str, file: Path, **query: object) -> Any:
         """Send a CSV file with a progress bar on stderr."""
         given = {name: str(value).lower() for name, value in query.items()}

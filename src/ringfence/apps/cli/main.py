@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "block": ("ringfence.apps.cli.block", "Blocks: list, impose, lift, approve."),
     "edge": ("ringfence.apps.cli.edge", "Edges: whether each holds what is in force."),
     "call": ("ringfence.apps.cli.call", "Calls, by account or number."),
+    "query": ("ringfence.apps.cli.query", "Questions over the history: which calls, and what they add up to."),
     "account": ("ringfence.apps.cli.account", "Accounts: show one, import many."),
     "network": ("ringfence.apps.cli.network", "The operator's own address ranges."),
     "rate": ("ringfence.apps.cli.rate", "Versions of the rate deck."),

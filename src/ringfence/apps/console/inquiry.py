@@ -22,6 +22,8 @@ from ringfence.base.money import parse_euro
 from ringfence.enforcement.model import DAY_MS, HOUR_MS, Scope, normal_account, normal_value
 from ringfence.telephony.model import country_code, country_letters
 from ringfence.views.board import LiveAlert
+from ringfence.views.spans import starts
+from ringfence.views.workbench import source_of
 
 GROUPS = (
     ("", "single calls"),
@@ -34,10 +36,7 @@ GROUPS = (
 )
 CLASSES = (("0", "any"), ("1", "C1 and above"), ("2", "C2 and above"), ("3", "C3 and above"), ("4", "C4 and above"), ("5", "C5"))
 PERIODS = ((1, "24 hours"), (7, "7 days"), (31, "31 days"))
-MAX_EDGES = 10_000
 TOP = 20
-WIDEST = {4: 16, 6: 32}
-"""Networks of a question, by IP version."""
 SHOWN = 50
 
 Digits = Annotated[str, msgspec.Meta(max_length=16, pattern=r"^\+?[0-9]*$")]
@@ -82,7 +81,7 @@ class Inquiry(msgspec.Struct, frozen=True):
             seconds_at_least=int(self.seconds or 0),
             cost_at_least_micro=parse_euro(self.cost) if self.cost else 0,
             group=cast(Group, self.group),
-            edges=starts(zone, since, until, days=self.group == "day")[:-1] if self.group in ("hour", "day") else (),
+            edges=starts(zone.info, since, until, days=self.group == "day")[:-1] if self.group in ("hour", "day") else (),
         )
 
     def shown(self, desk: Desk) -> dict[str, Any]:
@@ -112,25 +111,6 @@ def _country(letters: str) -> int:
     return code
 
 
-def starts(zone: Zone, since_ms: int, until_ms: int, *, days: bool) -> tuple[int, ...]:
-    """Starts of the local hours or days that cover a span, and the end of the last. Bounded: OperatorError beyond ten thousand."""
-    if (until_ms - since_ms) / (DAY_MS if days else HOUR_MS) > MAX_EDGES:
-        raise OperatorError("that span has too many hours; ask for days, or for a shorter span", reason="wide_span")
-    local = zone.local(since_ms)
-    local = local.replace(minute=0, second=0, microsecond=0)
-    found: list[int] = []
-    if not days:
-        first = round(local.timestamp() * 1000)
-        first -= HOUR_MS if first > since_ms else 0
-        return tuple(range(first, max(until_ms, since_ms) + HOUR_MS + 1, HOUR_MS))
-    local = local.replace(hour=0)
-    while True:
-        found.append(round(local.timestamp() * 1000))
-        if found[-1] > until_ms:
-            return tuple(found)
-        local += timedelta(days=1)  # On the wall clock: a day of 23 or 25 hours is one day.
-
-
 # What an answer looks like
 
 
@@ -150,7 +130,7 @@ def answered(desk: Desk, entry: Inquiry, answer: Answer) -> dict[str, Any]:
     picture = None
     if entry.group in ("hour", "day"):
         question = entry.question(desk)
-        edges = starts(zone, question.from_ms, question.to_ms, days=entry.group == "day")
+        edges = starts(zone.info, question.from_ms, question.to_ms, days=entry.group == "day")
         picture = _chart(
             "cost", "Cost", answer, edges, lambda sums: sums.cost_micro, euro, lambda a, b: entry.address(**_within(zone, a, b))
         )
@@ -259,7 +239,7 @@ async def history(desk: Desk, entry: Inquiry, groups: Sequence[str]) -> dict[str
             tables.append({"group": group, "name": names[group], "lines": lines, "more": found.more, "path": wanted.address()})
     except (OperatorError, UnavailableError) as error:
         return {"pictures": [], "total": Sums(), "tables": [], "calls_path": entry.address(), "trouble": f"{error}"}
-    edges = starts(zone, question.from_ms, question.to_ms, days=by_day)
+    edges = starts(zone.info, question.from_ms, question.to_ms, days=by_day)
 
     def path(start: int, end: int) -> str:
         return entry.address(**_within(zone, start, end))
@@ -287,7 +267,7 @@ async def registrations(desk: Desk, *, days: int, account: str = "", source: str
             found = await desk.workbench.registrations(account, from_ms=since, to_ms=now)
     except UnavailableError as error:
         return {"registered": [], "register_pictures": [], "register_trouble": f"{error}"}
-    edges = starts(zone, since, now, days=days > 2)
+    edges = starts(zone.info, since, now, days=days > 2)
     rows: dict[tuple[str, str, str], list[int]] = {}
     for each in found:
         counts = rows.setdefault((each.account, each.source_ip, each.user_agent), [0, 0, 0])
@@ -365,17 +345,6 @@ def _concerns(alert: LiveAlert, about: About) -> bool:
 def _texts(observed: Mapping[str, Any], name: str) -> list[str]:
     values = observed.get(name, ())
     return [value for value in values if isinstance(value, str)] if isinstance(values, list | tuple) else []
-
-
-def source_of(text: str) -> str:
-    """An address, or a network that is no wider than an operator's own range; OperatorError for anything else."""
-    try:
-        found = ip_network(text.strip(), strict=False)
-    except ValueError:
-        raise OperatorError("a source is an address or a network, such as 192.0.2.1 or 2001:db8:1:2::/64", reason="bad_source") from None
-    if found.prefixlen < WIDEST[found.version]:
-        raise OperatorError(f"a network of an IPv{found.version} source has /{WIDEST[found.version]} at the widest", reason="wide_source")
-    return str(found.network_address) if found.num_addresses == 1 else str(found)
 
 
 def can_block(source: str) -> bool:

@@ -17,11 +17,11 @@ class Zone:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._zone = ZoneInfo(name)
+        self.info = ZoneInfo(name)
 
     def local(self, at_ms: int) -> datetime:
         """Local time of an instant."""
-        return datetime.fromtimestamp(at_ms / 1000, tz=self._zone)
+        return datetime.fromtimestamp(at_ms / 1000, tz=self.info)
 
     def named(self, at_ms: int) -> str:
         """`CET (Europe/Berlin)`: what the clock on the page means."""
@@ -47,7 +47,7 @@ class Zone:
 
     def parse(self, text: str) -> int:
         """Milliseconds of what a `datetime-local` field holds; ValueError when it is none."""
-        return int(datetime.fromisoformat(text).replace(tzinfo=self._zone).timestamp() * 1000)
+        return int(datetime.fromisoformat(text).replace(tzinfo=self.info).timestamp() * 1000)
 
 
 def iso(at_ms: int) -> str:

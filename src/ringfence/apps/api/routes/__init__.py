@@ -1,6 +1,6 @@
 """The routes, one module a subject."""
 
-from ringfence.apps.api.routes import alerts, attacks, blocks, composed, customers, people, rules, watching
+from ringfence.apps.api.routes import alerts, attacks, blocks, composed, customers, people, query, rules, watching
 from ringfence.apps.api.routing import Routes
 
 ALL_ROUTES: tuple[Routes, ...] = (
@@ -9,6 +9,7 @@ ALL_ROUTES: tuple[Routes, ...] = (
     alerts.routes,
     attacks.routes,
     blocks.routes,
+    query.routes,
     customers.routes,
     rules.routes,
     composed.routes,

@@ -18,6 +18,7 @@ from ringfence.apps.console.inquiry import Inquiry
 from ringfence.apps.console.places import desk_of
 from ringfence.apps.console.routing import Acting, Pages
 from ringfence.base.errors import OperatorError, UnavailableError
+from ringfence.views.workbench import source_of
 
 pages = Pages()
 
@@ -54,7 +55,7 @@ async def show_destination(request: Request, digits: str) -> Response:
 async def show_source(request: Request, address: str) -> Response:
     """One address or a network: accounts used from there, refused credentials, devices, what is done about it."""
     desk = desk_of(request)
-    source = inquiry.source_of(address)
+    source = source_of(address)
     period = read_query(request, _Period)
     return desk.renderer.page(
         request,
