@@ -67,6 +67,9 @@ SIGNALS: Final = frozenset({"D19"})
 """Detectors of the kernel that open no alert; their limit is their score."""
 
 
+EVERYDAY: Final = frozenset({"D10", "D11", "D12", "D13"})
+"""Detectors whose warning proves nothing even after a rule acted: families and call shops reach it on any Sunday."""
+
 LONG_CALL: Final = "D17"
 """Detector of running calls that last too long: it asks to end them."""
 ENDED_CLASS: Final = 4
@@ -352,9 +355,9 @@ class AlertBook:
     def _suspicion(self, episode: Episode, finding: Finding, rules: RuleSet, profile_of: Callable[[int], Profile]) -> Suspicion | None:
         mode = self._mode or finding.mode or rules.mode(finding.rule)
         barred = not finding.keyed or not finding.hard or finding.probation or mode == "observe"
-        if finding.level < WARN or barred or not finding.measures:
-            return None
         relapsed = finding.level < ACT
+        if finding.level < WARN or barred or not finding.measures or (relapsed and finding.rule in EVERYDAY):
+            return None
         segment = profile_of(finding.account_key).segment if finding.account_key else "residential"
         weighed = weigh(rules, score=episode.score, rate_micro=finding.rate_micro, segment=segment)
         mode = weighed.mode(mode) if episode.rule == RULE else mode

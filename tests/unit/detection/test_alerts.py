@@ -328,3 +328,10 @@ def test_a_rule_that_only_proposed_puts_nobody_on_probation() -> None:
     book = AlertBook()
     assert suspected(book, finding(rule="X-mine", mode="propose", level=2))
     assert not suspected(book, finding(rule="X-mine", mode="propose", level=1, at_ms=NOON + 3 * HOUR))
+
+
+def test_warnings_of_everyday_life_are_no_relapse() -> None:
+    book = AlertBook()
+    suspected(book, finding(rule="X-mine", mode="act", level=2))
+    assert not suspected(book, finding(rule="D11", mode="act", level=1, at_ms=NOON + 3 * HOUR))
+    assert suspected(book, finding(rule="D11", mode="act", level=2, at_ms=NOON + 4 * HOUR))

@@ -6,19 +6,24 @@ so that a block stands before the next call is looked at; everything else goes i
 """
 
 import heapq
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from ringfence.apps.bench.quality.history import History
 from ringfence.apps.bench.quality.policy import Policy
 from ringfence.apps.bench.quality.traffic import TIME_ZONE, Traffic, Truth, fraud_keys
 from ringfence.detection.agent import Replay, RuleSet, in_order
 from ringfence.detection.model import Alert
 from ringfence.enforcement.model import Block
 from ringfence.telephony.columns import RowBatch, take
+from ringfence.telephony.control import AccountChanged
 from ringfence.telephony.model import Kind
 from ringfence.telephony.suspicion import Suspicion
 
@@ -44,14 +49,18 @@ class Verdicts:
 
 def judge(traffic: Traffic, truth: Truth, rules: RuleSet, *, accounts: int, progress: Callable[[int], None]) -> Verdicts:
     """Play the whole traffic. `progress` is told the rows so far."""
-    return _Run(traffic, truth, rules, accounts).play(progress)
+    with tempfile.TemporaryDirectory(prefix="ringfence-history-") as folder, closing(History(Path(folder), time_zone=TIME_ZONE)) as history:
+        return _Run(traffic, truth, rules, accounts, history).play(progress)
 
 
 class _Run:
-    def __init__(self, traffic: Traffic, truth: Truth, rules: RuleSet, accounts: int) -> None:
+    def __init__(self, traffic: Traffic, truth: Truth, rules: RuleSet, accounts: int, history: History) -> None:
         self._traffic = traffic
         self._truth = truth
-        self._replay = Replay(rules, time_zone=TIME_ZONE, mode="act", control=traffic.control(), accounts=accounts)
+        self._history = history
+        control = traffic.control()
+        history.begin(traffic.before(), {each.account_key: each.since_ms for each in control if isinstance(each, AccountChanged)})
+        self._replay = Replay(rules, time_zone=TIME_ZONE, mode="act", control=control, accounts=accounts)
         self._policy = Policy(accounts=accounts, networks=traffic.networks)
         self._keys = fraud_keys(truth)
         self._gone: set[int] = set()
@@ -68,6 +77,9 @@ class _Run:
     def play(self, progress: Callable[[int], None]) -> Verdicts:
         found = self._found
         for batch in in_order(self._traffic.pieces()):
+            told = self._history.night(int(batch.numeric["at_ms"][0]))
+            if told:
+                self._replay.control(told)
             self._batch(batch)
             found.rows += batch.length
             progress(found.rows)
@@ -138,6 +150,7 @@ class _Run:
         self._cut.add(key)
         if self._batch_now is not None:
             _silence(self._batch_now, [key])
+        self._history.take(ended, Kind.END)
         return ended
 
     def _edge(self, batch: RowBatch, place: int) -> None:
@@ -159,7 +172,8 @@ class _Run:
         numeric["kind"][place] = Kind.BLOCKED
 
     def _count(self, batch: RowBatch) -> None:
-        """Money of fraud calls: all of it when a call ends, and what of it was lost."""
+        """Money of fraud calls: all of it when a call ends, and what of it was lost. What the edge let through is history."""
+        self._history.take(batch, Kind.END)
         numeric = batch.numeric
         over = (numeric["answered_ms"] > 0) & (numeric["ended_ms"] > 0) & np.isin(numeric["kind"], (Kind.END, NOTHING))
         mine = np.flatnonzero(over & np.isin(numeric["account_key"], self._keys))

@@ -69,8 +69,10 @@ class Truth:
 class Traffic:
     """A folder's calls and registrations, a day at a time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, history: Path | None = None) -> None:
+        """`history`: a folder of the same population's time before, without fraud."""
         self._folder = folder
+        self._history = history
         plan = plan_for(HOME, [])
         first_ms = round(datetime.fromisoformat(f"{self._days()[0].stem}T00:00:00+01:00").timestamp() * 1000)
         deck = read_deck((folder / "rates.csv").read_text("utf-8"), home=HOME, at_ms=first_ms)
@@ -88,6 +90,11 @@ class Traffic:
     def days(self) -> int:
         """Local days of calls."""
         return len(self._days())
+
+    @property
+    def history_days(self) -> int:
+        """Local days of the time before."""
+        return len(self._days_before())
 
     @property
     def accounts(self) -> int:
@@ -110,6 +117,11 @@ class Traffic:
             registered = self._registrations(self._folder / "registrations" / path.name, tracker)
             yield joined([*parts, *registered])
 
+    def before(self) -> Iterator[RowBatch]:
+        """Whole calls of each day of the time before."""
+        for path in self._days_before():
+            yield joined(list(call_tables([path], pricing=self.pricing, senders=self.senders, key=KEY)))
+
     def truth(self) -> Truth:
         """Cases and labels."""
         lines = (self._folder / "truth.jsonl").read_text("utf-8").splitlines()
@@ -123,6 +135,9 @@ class Traffic:
 
     def _days(self) -> list[Path]:
         return sorted((self._folder / "calls").glob("*.parquet"))
+
+    def _days_before(self) -> list[Path]:
+        return sorted((self._history / "calls").glob("*.parquet")) if self._history is not None else []
 
     def _accounts(self) -> Iterator[AccountChanged]:
         with (self._folder / "accounts.csv").open("rb") as file:
