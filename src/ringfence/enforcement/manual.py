@@ -128,6 +128,7 @@ def approved_block(proposal: Proposal, by: str, now_ms: int) -> Block:
         suspicion_id=proposal.suspicion_id,
         account=proposal.account,
         calls=proposal.calls,
+        ends=proposal.ends,
         threshold=proposal.threshold,
         loss_micro=proposal.loss_micro,
         false_block_micro=proposal.false_block_micro,

@@ -166,6 +166,8 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     suspicion_id: str = ""
     account: str = ""
     calls: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
+    """Call-IDs that its block would end, as in `Block`; those that are over by then are not touched."""
     threshold: int = 0
     observed: int = 0
     cost_micro: int = 0

@@ -230,6 +230,7 @@ def _propose(suspicion: Suspicion, plan: BlockPlan, cause: ProposalCause, state:
         suspicion_id=suspicion.suspicion_id,
         account=suspicion.account,
         calls=suspicion.calls[-MAX_CALLS:],
+        ends=_calls_to_end(suspicion, plan),
         threshold=suspicion.threshold,
         observed=suspicion.observed,
         cost_micro=suspicion.cost_micro,

@@ -1,6 +1,7 @@
 """What people may do, and when they need a second one."""
 
 import pytest
+from msgspec.structs import replace
 
 from ringfence.base.errors import ConflictError, OperatorError
 from ringfence.enforcement.commands import ImposeBlock
@@ -8,6 +9,7 @@ from ringfence.enforcement.manual import approvals_needed, approved_block, impos
 from ringfence.enforcement.model import Exemption, Scope
 from ringfence.enforcement.policy import decide
 from ringfence.enforcement.state import State
+from ringfence.telephony.suspicion import Measure
 from tests.unit.enforcement.samples import DAY_MS, HOUR_MS, NOW_MS, block, settings, suspicion
 
 SETTINGS = settings()
@@ -91,6 +93,17 @@ def test_an_approved_proposal_lasts_its_full_time_from_then_and_is_a_persons() -
     made = approved_block(proposal, "bert", NOW_MS + 7000)
     assert (made.until_ms, made.author, made.origin, made.automatic) == (NOW_MS + 7000 + HOUR_MS, "bert", "rule:D02@1", False)
     assert (made.suspicion_id, made.threshold, made.calls) == ("a-1.2", 100, ("call-1",))
+
+
+def test_an_approved_proposal_ends_the_running_calls_that_an_automatic_block_would() -> None:
+    ends = (Measure(scope="call", value="call-1", destination_class=4), Measure(scope="call", value="call-2", destination_class=3))
+    asked = replace(suspicion(mode="propose", calls=("call-1", "call-2")), ends=ends)
+    proposal = decide(asked, State(), SETTINGS, NOW_MS).propose
+    assert proposal is not None
+    assert proposal.ends == ("call-1",), "C4 and above only"
+    assert approved_block(proposal, "bert", NOW_MS + 7000).ends == ("call-1",)
+    whole = decide(replace(asked, mode="act"), State(), SETTINGS, NOW_MS).impose[0]
+    assert whole.ends == proposal.ends
 
 
 @pytest.mark.parametrize(

@@ -342,6 +342,8 @@ class ProposalSaid(_Said):
     approved_by: list[str]
     subjects: int
     cost_eur: float
+    ends: int
+    """Running calls that its block would end, where they still run."""
     origin: str
     reason: str
     account: str
@@ -364,6 +366,7 @@ class ProposalSaid(_Said):
             approved_by=approvers,
             subjects=entry.subjects,
             cost_eur=as_euro(entry.cost_micro),
+            ends=len(entry.ends),
             origin=entry.origin,
             reason=entry.reason,
             account=entry.account,

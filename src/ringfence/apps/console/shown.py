@@ -80,6 +80,8 @@ class ShownProposal:
     cost_micro: int
     loss_micro: int
     false_block_micro: int
+    ends: int
+    """Running calls that its block would end."""
     seconds: int
     created_ms: int
     until_ms: int
@@ -102,6 +104,7 @@ def proposal(entry: Proposal, approvers: Sequence[str]) -> ShownProposal:
         cost_micro=entry.cost_micro,
         loss_micro=entry.loss_micro,
         false_block_micro=entry.false_block_micro,
+        ends=len(entry.ends),
         seconds=entry.plan.seconds,
         created_ms=entry.created_ms,
         until_ms=entry.until_ms,
