@@ -98,11 +98,11 @@ class _Run:
         close = wanted & np.isin(numeric["account_key"], self._keys)
         start = 0
         for place in np.flatnonzero(wanted).tolist():
-            if close[place]:
-                self._judge(take(batch, np.arange(start, place)))
-                start = place
-            if self._policy.may_refuse and kind[place] == Kind.ATTEMPT:
-                self._edge(batch, place)
+            if self._edge(batch, place) or not close[place]:
+                continue
+            self._judge(take(batch, np.arange(start, place)))
+            start = place
+            self._edge(batch, place)
         self._judge(take(batch, np.arange(start, batch.length)))
         self._count(batch)
 
@@ -153,8 +153,11 @@ class _Run:
         self._history.take(ended, Kind.END)
         return ended
 
-    def _edge(self, batch: RowBatch, place: int) -> None:
+    def _edge(self, batch: RowBatch, place: int) -> bool:
+        """Whether the edge refuses an attempt by what is in force."""
         numeric, text = batch.numeric, batch.text
+        if not self._policy.may_refuse or numeric["kind"][place] != Kind.ATTEMPT:
+            return False
         block = self._policy.refuses(
             account=text["account"][place],
             callee=text["callee"][place],
@@ -163,13 +166,14 @@ class _Run:
             at_ms=int(numeric["at_ms"][place]),
         )
         if block is None:
-            return
+            return False
         key = int(numeric["call_key"][place])
         self._gone.add(key)
         self._found.refused_calls[key] = text["account"][place]
         later = (numeric["call_key"] == key) & (numeric["kind"] <= Kind.END)
         numeric["kind"][later] = NOTHING
         numeric["kind"][place] = Kind.BLOCKED
+        return True
 
     def _count(self, batch: RowBatch) -> None:
         """Money of fraud calls: all of it when a call ends, and what of it was lost. What the edge let through is history."""
