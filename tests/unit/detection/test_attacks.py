@@ -51,8 +51,13 @@ def test_two_are_no_attack_and_one_account_with_many_alerts_is_none() -> None:
 
 
 def test_company_that_comes_too_late_opens_nothing() -> None:
-    late = T0 + TOGETHER_MS
-    assert fed(AttackBook(), alert(1, sources=["203.0.113.7"]), alert(2, late, sources=["203.0.113.7"]), alert(3, late, ranges=["1"])) == []
+    def third(at_ms: int) -> list[AttackStep]:
+        return fed(AttackBook(), *(alert(n, at, sources=["203.0.113.7"]) for n, at in enumerate((T0, T0 + 1, at_ms))))
+
+    assert third(T0 + TOGETHER_MS) == []
+    assert [step.state for step in third(T0 + TOGETHER_MS - 1)] == ["open"]
+    # Nor does an alert of another source, in time.
+    assert fed(AttackBook(), *(alert(n, sources=["203.0.113.7"]) for n in (1, 2)), alert(3, ranges=["1"])) == []
 
 
 def test_a_common_phone_alone_ties_nothing_but_its_rhythm_does() -> None:
@@ -76,6 +81,9 @@ def test_one_source_and_one_range_merge_when_an_alert_shows_both() -> None:
     # What came later by the other facet belongs to the merged one too.
     (joined,) = fed(book, alert(21, T0 + 200, sources=["203.0.113.7"]))
     assert joined.attack_id == first[0].attack_id
+    # So do its alerts: one that goes on keeps the merged attack awake, even when it shows no facet any more.
+    assert fed(book, alert(10, T0 + QUIET_MS, state="update")) == []
+    assert book.tick(T0 + QUIET_MS + 500) == []
 
 
 def test_a_second_facet_leads_further_alerts_once_it_tells_by_itself() -> None:
@@ -89,6 +97,9 @@ def test_an_attack_ends_after_two_quiet_hours_at_the_moment_it_had_been_quiet() 
     book = AttackBook()
     fed(book, *(alert(n, T0, ranges=["23276123"]) for n in range(3)))
     assert book.tick(T0 + QUIET_MS - 1) == []
+    other = AttackBook()
+    fed(other, *(alert(n, T0, ranges=["23276123"]) for n in range(3)))
+    assert [step.state for step in other.tick(T0 + QUIET_MS)] == ["close"]
     (closed,) = book.tick(T0 + QUIET_MS + 5000)
     assert (closed.state, closed.at_ms, closed.step) == ("close", T0 + QUIET_MS, 2)
     assert book.running == 0

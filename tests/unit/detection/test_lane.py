@@ -103,6 +103,33 @@ def test_the_cutting_of_the_log_into_batches_changes_no_id(view: View) -> None:
     assert set(raised(coarse.output.suspicions)) == set(raised(fine.output.suspicions))
 
 
+@pytest.mark.parametrize("lanes", [2, 7])
+@pytest.mark.parametrize("view", [view for view in VIEWS if view != "network"])
+def test_slots_moved_between_lanes_change_no_alert_and_no_suspicion(view: View, lanes: int) -> None:
+    """A lane carries a range of the 1,024 slots. However many lanes share them, every episode has its id, its steps and its suspicions."""
+    mine = [row_in_view(row, key) for row in life() for name, key in views_of(row) if name == view]
+
+    def judged(lanes: int) -> tuple[list[tuple[str, int, str]], list[str]]:
+        players = [Player(view) for _ in range(lanes)]
+        for sequence, start in enumerate(range(0, len(mine), 9), start=1):
+            chunk = mine[start : start + 9]
+            for lane, player in enumerate(players):
+                part = [row for row in chunk if row.slot * lanes // 1_024 == lane]
+                player.rows[sequence] = part
+                if part:
+                    player.settle(player.lane.rows(batch_of(part), sequence))
+                player.settle(player.lane.tick(chunk[-1].at_ms), closing=True)
+        assert sum(bool(player.output.alerts) for player in players) >= min(2, lanes if view == "account" else 1)
+        return (
+            sorted(step for player in players for step in told(player.output)),
+            sorted(name for player in players for name in raised(player.output.suspicions)),
+        )
+
+    alone = judged(1)
+    assert all(alone)
+    assert judged(lanes) == alone
+
+
 def test_a_replay_says_what_the_live_lanes_said() -> None:
     rows = life()
     replay = Replay(RULES, time_zone="Europe/Berlin", mode="act")
