@@ -11,11 +11,12 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ringfence.archive import batches
 from ringfence.archive.spending import Spending, local_day
 from ringfence.archive.writer import ArchiveWriter, LogEntry
-from ringfence.telephony.columns import MAX_ROWS, RowBatch, joined, take
+from ringfence.telephony.columns import MAX_ROWS, TEXT, RowBatch, joined
 from ringfence.telephony.control import BaselinesChanged
 from ringfence.telephony.model import Kind
 
@@ -39,21 +40,21 @@ class History:
         self._spending.close()
 
     def begin(self, pieces: Iterable[RowBatch], since_ms: Mapping[int, int]) -> None:
-        """Whole calls of the time before, a piece a day; without those before an account's contract began (`since_ms` by key)."""
+        """Whole calls of the time before, by time; without those before an account's contract began (`since_ms` by key)."""
         keys = np.array(sorted(since_ms), np.int64)
         since = np.array([since_ms[key] for key in keys.tolist()], np.int64)
         for piece in pieces:
-            place = np.minimum(np.searchsorted(keys, piece.numeric["account_key"]), len(keys) - 1)
-            known = (keys[place] == piece.numeric["account_key"]) & (since[place] <= piece.numeric["started_ms"])
-            self.take(take(piece, np.flatnonzero(known)), Kind.CALL)
+            spent = _numbers(piece, _spent(piece, Kind.CALL))
+            place = np.minimum(np.searchsorted(keys, spent.numeric["account_key"]), len(keys) - 1)
+            known = (keys[place] == spent.numeric["account_key"]) & (since[place] <= spent.numeric["started_ms"])
+            self._waiting.append(_numbers(spent, np.flatnonzero(known)))
             self._write()
 
     def take(self, rows: RowBatch, kind: Kind) -> None:
         """Calls that are over: rows of this kind."""
-        numeric = rows.numeric
-        kept = np.flatnonzero((numeric["kind"] == kind) & (numeric["destination_class"] >= 2) & (numeric["answered_ms"] > 0))
-        if len(kept):
-            self._waiting.append(take(rows, kept))
+        spent = _spent(rows, kind)
+        if len(spent):
+            self._waiting.append(_numbers(rows, spent))
 
     def night(self, now_ms: int) -> list[BaselinesChanged]:
         """What detectors are told when a night has passed since the last time, else nothing."""
@@ -80,16 +81,27 @@ class History:
         ]
 
     def _write(self) -> None:
-        if not self._waiting:
+        if not sum(rows.length for rows in self._waiting):
             return
         rows, entries = joined(self._waiting), []
         at_ms = int(rows.numeric["ended_ms"].min())  # The archive's day that the sums look for them in.
         for start in range(0, rows.length, MAX_ROWS):
             self._sequence += 1
-            part = take(rows, np.arange(start, min(start + MAX_ROWS, rows.length)))
+            part = _numbers(rows, np.arange(start, min(start + MAX_ROWS, rows.length)))
             entries.append(LogEntry(self._sequence, at_ms, "rows", batches.encode(part)))
         self._writer.write(entries)
         self._waiting.clear()
+
+
+def _spent(rows: RowBatch, kind: Kind) -> NDArray[np.intp]:
+    numeric = rows.numeric
+    return np.flatnonzero((numeric["kind"] == kind) & (numeric["destination_class"] >= 2) & (numeric["answered_ms"] > 0))
+
+
+def _numbers(rows: RowBatch, places: NDArray[np.intp]) -> RowBatch:
+    """Rows without their texts, which no sum looks at."""
+    blank = [""] * len(places)
+    return RowBatch(len(places), {name: column[places] for name, column in rows.numeric.items()}, dict.fromkeys(TEXT, blank))
 
 
 def _night_of(day: date, zone: ZoneInfo) -> int:

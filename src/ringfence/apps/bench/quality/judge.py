@@ -119,23 +119,29 @@ class _Run:
                 self._feed(ended)
 
     def _feed(self, rows: RowBatch) -> None:
-        self._follow(rows)
+        over = self._follow(rows)
         output = self._replay.feed(rows)
         self._found.alerts += output.alerts
         self._found.suspicions += output.suspicions
         for suspicion in output.suspicions:
             for call_id in self._policy.take(suspicion):
                 heapq.heappush(self._ends, (self._policy.ended[call_id], call_id))
+                if call_id in over:  # Its end was looked at already; only what it costs is cut.
+                    self._cut.add(over[call_id])
+        for call_id in over:
+            self._running.pop(call_id, None)
 
-    def _follow(self, rows: RowBatch) -> None:
-        """Which calls of fraud run."""
-        kind = rows.numeric["kind"]
+    def _follow(self, rows: RowBatch) -> dict[str, int]:
+        """Which calls of fraud run; call keys, by Call-ID, of those that end in these rows."""
+        kind, over = rows.numeric["kind"], {}
         talks = (rows.numeric["destination_class"] >= 2) & np.isin(kind, (Kind.ATTEMPT, Kind.ANSWER, Kind.END))
         for place in np.flatnonzero(talks & np.isin(rows.numeric["account_key"], self._keys)).tolist():
+            call_id = rows.text["call_id"][place]
             if kind[place] == Kind.END:
-                self._running.pop(rows.text["call_id"][place], None)
+                over[call_id] = int(rows.numeric["call_key"][place])
             else:
-                self._running[rows.text["call_id"][place]] = rows, place
+                self._running[call_id] = rows, place
+        return over
 
     def _end(self, at_ms: int, call_id: str) -> RowBatch | None:
         """The end of a running call as the wire shows it when the edge ends it; what the traffic says of it later counts no more."""

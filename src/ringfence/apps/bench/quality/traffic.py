@@ -118,9 +118,8 @@ class Traffic:
             yield joined([*parts, *registered])
 
     def before(self) -> Iterator[RowBatch]:
-        """Whole calls of each day of the time before."""
-        for path in self._days_before():
-            yield joined(list(call_tables([path], pricing=self.pricing, senders=self.senders, key=KEY)))
+        """Whole calls of the time before, by time."""
+        yield from call_tables(self._days_before(), pricing=self.pricing, senders=self.senders, key=KEY)
 
     def truth(self) -> Truth:
         """Cases and labels."""
