@@ -148,6 +148,23 @@ def test_an_alert_appears_by_itself_and_is_blocked_and_released(anna: Visitor, p
     anna.page.wait_for_selector(f"text=calls to C3 and above from {LATE}")
 
 
+def test_an_attack_grows_on_its_page_without_a_reload(anna: Visitor, product: Product) -> None:
+    hit = [f"49308817{number:04d}" for number in range(4)]
+    with ThreadPoolExecutor(1) as aside:
+        aside.submit(asyncio.run, _attack(product, hit[:3])).result()
+        anna.go("/attacks")
+        anna.page.wait_for_selector("a.open[href^='/attacks/']")
+        anna.page.click("a.open[href^='/attacks/']")
+        anna.page.wait_for_selector("#pulse[data-state=live]")
+        anna.page.wait_for_selector(f"#accounts a:has-text('{hit[2]}')")
+        assert anna.page.locator(f"#accounts a:has-text('{hit[3]}')").count() == 0
+        aside.submit(asyncio.run, _attack(product, hit[3:])).result()
+    anna.page.wait_for_selector(f"#accounts a:has-text('{hit[3]}')")
+    anna.page.wait_for_selector("#why a[href='#accounts-title']:text-is('4')")
+    assert anna.page.locator("#alert-rows [data-key]").count() >= 4
+    anna.page.wait_for_selector("#act >> text=Blocked")
+
+
 def test_blocking_by_hand_with_a_dry_run(anna: Visitor) -> None:
     anna.go("/blocks/new")
     anna.page.select_option("#scope", "range")
@@ -249,6 +266,19 @@ async def _late_fraud(product: Product) -> None:
     try:
         now = system_clock()
         await wire.send(saturday.fraud(wire, LATE, now, calls=9, minutes=3, number="+22507"))
+        await saturday.beats(bus, wire, 3)
+    finally:
+        await wire.close()
+        await bus.close()
+
+
+async def _attack(product: Product, accounts: list[str]) -> None:
+    """Fraud of some accounts into one range."""
+    wire, bus = await Wire.connect(product), await product.nats.connect()
+    try:
+        now = system_clock()
+        for account in accounts:
+            await wire.send(saturday.fraud(wire, account, now, calls=9, minutes=3, number="+2290145"))
         await saturday.beats(bus, wire, 3)
     finally:
         await wire.close()

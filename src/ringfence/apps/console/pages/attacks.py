@@ -4,7 +4,7 @@ The list and the page of one come from PostgreSQL; while it is down, the running
 A proposal names the attack as its alert, and is approved or rejected where every other proposal is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -17,7 +17,8 @@ from ringfence.apps.console.desk import Desk
 from ringfence.apps.console.forms import read_query
 from ringfence.apps.console.live import stream
 from ringfence.apps.console.places import desk_of
-from ringfence.apps.console.routing import Pages
+from ringfence.apps.console.routing import Acting, Pages, Visiting
+from ringfence.apps.console.templating import may_of
 from ringfence.base.errors import NotFoundError
 from ringfence.detection.service import AlertRecord, AttackRecord
 from ringfence.enforcement.model import HOUR_MS
@@ -72,18 +73,26 @@ async def show_attack(request: Request, attack_id: str) -> Response:
     desk = desk_of(request)
     attack = await _find(desk, attack_id)
     alerts = await _alerts(desk, attack_id)
-    accounts = _by_account(alerts)
-    return desk.renderer.page(
-        request,
-        "attack.html",
-        attack=attack,
-        alerts=[shown.alert(alert, blocked=alert.running and desk.blocked(alert.account)) for alert in alerts[:SHOWN_ALERTS]],
-        all_alerts=len(alerts),
-        nothing="Its alerts are not recorded yet; reload in a moment.",
-        accounts=accounts,
-        pictures=_pictures(alerts),
-        **_act(desk, attack),
-    )
+    return desk.renderer.page(request, "attack.html", attack=attack, pictures=_pictures(alerts), **_hit(desk, alerts), **_act(desk, attack))
+
+
+@pages.page("/live/attacks/{attack_id}", permission=Permission.ALERT_READ)
+async def live_attack(request: Request, actor: Acting, visit: Visiting, attack_id: str) -> Response:
+    """Its figures, who is hit and what can be done, as they change. Asks PostgreSQL once; what comes after is live."""
+    desk = desk_of(request)
+    frame = {"may": may_of(actor.permissions), "form_token": visit.form_token}
+    earlier = {alert.alert_id: alert for alert in await _alerts(desk, attack_id)}
+
+    async def regions() -> Mapping[str, str]:
+        attack = next((each for each in attacked.live(desk.board) if each.attack_id == attack_id), None)
+        if attack is None:
+            return {}
+        earlier.update(_live_alerts(desk, attack_id))
+        context = frame | {"attack": attack} | _hit(desk, _dearest(earlier.values())) | _act(desk, attack)
+        parts = {"why": "attack_why", "act": "attack_act", "accounts": "attack_accounts", "alert-rows": "alert_rows"}
+        return {region: desk.renderer.fragment(f"parts/{part}.html", **context) for region, part in parts.items()}
+
+    return stream(request, desk, Permission.ALERT_READ, regions)
 
 
 async def _list(desk: Desk, wanted: _Filter) -> dict[str, Any]:
@@ -120,11 +129,30 @@ def _gone() -> attacked.ShownAttack:
 async def _alerts(desk: Desk, attack_id: str) -> list[AlertRecord | LiveAlert]:
     """Its alerts, the dearest first; from the live board while PostgreSQL is down or behind."""
     stored = await desk.or_else(desk.detection.attack_alerts(attack_id, limit=ALERTS), ())
-    found: dict[str, AlertRecord | LiveAlert] = {alert.alert_id: alert for alert in stored}
+    return _dearest(({alert.alert_id: alert for alert in stored} | _live_alerts(desk, attack_id)).values())
+
+
+def _live_alerts(desk: Desk, attack_id: str) -> dict[str, AlertRecord | LiveAlert]:
+    """Those on the live board."""
+    found: dict[str, AlertRecord | LiveAlert] = {}
     for attack in desk.board.attacks.running():
         if attack.step.attack_id == attack_id:
             found |= {alert_id: live for alert_id in attack.alerts if (live := desk.board.alerts.get(alert_id)) is not None}
-    return sorted(found.values(), key=lambda alert: (-alert.cost_micro, alert.alert_id))
+    return found
+
+
+def _dearest(alerts: Iterable[AlertRecord | LiveAlert]) -> list[AlertRecord | LiveAlert]:
+    return sorted(alerts, key=lambda alert: (-alert.cost_micro, alert.alert_id))
+
+
+def _hit(desk: Desk, alerts: Sequence[AlertRecord | LiveAlert]) -> dict[str, Any]:
+    """Accounts and alerts of an attack, for the page and for its live regions."""
+    return {
+        "alerts": [shown.alert(alert, blocked=alert.running and desk.blocked(alert.account)) for alert in alerts[:SHOWN_ALERTS]],
+        "all_alerts": len(alerts),
+        "nothing": "Its alerts are not recorded yet; they appear in a moment.",
+        "accounts": _by_account(alerts),
+    }
 
 
 class _Account(msgspec.Struct, frozen=True):
