@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.detection import attacks as room
-from ringfence.detection.attacks import QUIET_MS, TOGETHER_MS, AttackBook, AttackStep, decode_attack, encode_attack, facets_of
+from ringfence.detection.attacks import QUIET_MS, TOGETHER_MS, AttackBook, AttackStep, decode_attack, encode_attack, facets_of, suspicion_of
 from ringfence.detection.model import Alert, Evidence, Subject, iso_time
+from ringfence.telephony.suspicion import Measure
 
 T0 = 1_790_000_000_000
 
@@ -43,6 +45,13 @@ def test_three_hundred_accounts_into_one_range_are_one_attack() -> None:
     assert steps[-1].accounts == 300
     assert steps[-1].facets[0] == ("range", "23276123")
     assert steps[-1].reason == "300 accounts: 300 call numbers that begin with +23276123"
+    # Told anew at each doubling, not at each account.
+    assert [(step.accounts, step.level) for step in steps if step.level] == [(3 << n, 2 + n) for n in range(7)]
+    assert suspicion_of(steps[1]) is None
+    asked = suspicion_of(steps[3])
+    assert asked is not None
+    assert (asked.suspicion_id, asked.mode, asked.observed) == (f"{steps[0].attack_id}.3", "propose", 6)
+    assert asked.measures == (Measure(scope="range", value="23276123"),)
 
 
 def test_two_are_no_attack_and_one_account_with_many_alerts_is_none() -> None:
@@ -77,6 +86,7 @@ def test_one_source_and_one_range_merge_when_an_alert_shows_both() -> None:
     assert steps[0].attack_id == second[0].attack_id
     assert steps[0].merged_into == steps[1].attack_id == first[0].attack_id
     assert steps[1].accounts == 7
+    assert steps[1].reason == "7 accounts: 4 call numbers that begin with +23276123; 4 come from 203.0.113.7"
     assert book.running == 1
     # What came later by the other facet belongs to the merged one too.
     (joined,) = fed(book, alert(21, T0 + 200, sources=["203.0.113.7"]))
@@ -86,11 +96,63 @@ def test_one_source_and_one_range_merge_when_an_alert_shows_both() -> None:
     assert book.tick(T0 + QUIET_MS + 500) == []
 
 
+def test_a_merge_tells_no_size_again_and_lasts_as_long_as_either() -> None:
+    book = AttackBook()
+    fed(book, *(alert(n, T0, ranges=["23276123"]) for n in range(3)))
+    large = fed(book, *(alert(n, T0 + 60_000, sources=["203.0.113.7"]) for n in range(10, 16)))
+    assert large[-1].level == 3
+    # It shows both and comes late: from before the larger one's newest alert.
+    merged, joined = fed(book, alert(20, T0 + 5_000, ranges=["23276123"], sources=["203.0.113.7"]))
+    assert (merged.state, joined.accounts, joined.level) == ("merge", 10, 0)
+    assert [step.level for step in fed(book, alert(21, T0 + 6_000, ranges=["23276123"]), alert(22, T0 + 6_000, ranges=["23276123"]))] == [
+        0,
+        4,
+    ]
+    assert book.tick(T0 + QUIET_MS + 59_999) == []
+    assert [step.state for step in book.tick(T0 + QUIET_MS + 60_000)] == ["close"]
+
+
+def test_what_was_joined_lately_does_not_keep_another_attack_from_its_end() -> None:
+    book = AttackBook()
+    first = fed(book, *(alert(n, T0, ranges=["23276123"]) for n in range(3)))
+    second = fed(book, *(alert(n, T0 + 1_000, sources=["203.0.113.7"]) for n in range(10, 13)))
+    fed(book, alert(20, T0 + 60_000, ranges=["23276123"]))
+    assert [step.attack_id for step in book.tick(T0 + QUIET_MS + 1_000)] == [second[0].attack_id]
+    assert [step.attack_id for step in book.tick(T0 + QUIET_MS + 60_000)] == [first[0].attack_id]
+
+
 def test_a_second_facet_leads_further_alerts_once_it_tells_by_itself() -> None:
     book = AttackBook()
     opened = fed(book, *(alert(n, T0 + n, ranges=["23276123"], networks=["AS64500"]) for n in range(6)))
     steps = fed(book, alert(30, T0 + 50, networks=["AS64500"], ranges=["88213"]))
     assert [step.attack_id for step in steps] == [opened[0].attack_id]
+
+
+def test_a_facet_of_one_account_leads_nobody_however_often_it_is_seen() -> None:
+    book = AttackBook()
+    fed(book, *(alert(n, T0 + n, ranges=["23276123"]) for n in range(3)))
+    both = [alert(n, T0 + n, account="u30", ranges=["23276123"], sources=["203.0.113.7"]) for n in (30, 31, 32, 33)]
+    assert [step.accounts for step in fed(book, *both)] == [4] * 4
+    assert fed(book, alert(40, T0 + 50, sources=["203.0.113.7"])) == []
+
+
+def test_what_most_accounts_share_comes_first_and_becomes_the_measure() -> None:
+    shared = [alert(n, T0 + n, sources=["203.0.113.7"], ranges=["23276123"] * (n % 2), networks=["AS64500"]) for n in range(6)]
+    last = fed(AttackBook(), *shared)[-1]
+    assert last.facets[-1] == ("range", "23276123")
+    asked = suspicion_of(last)
+    assert asked is not None
+    assert asked.measures == (Measure(scope="source", value="203.0.113.7"), Measure(scope="range", value="23276123"))
+    (step,) = fed(AttackBook(), *(alert(n, networks=["AS64500"]) for n in range(3)))
+    assert suspicion_of(step) is None, "a whole network is no measure"
+
+
+def test_an_alert_names_its_account_as_its_subject_or_not_at_all() -> None:
+    def nameless(n: int, kind: Any, value: str) -> Alert:
+        return msgspec.structs.replace(alert(n, sources=["203.0.113.7"]), account="", subject=Subject(kind=kind, value=value))
+
+    assert [step.accounts for step in fed(AttackBook(), *(nameless(n, "account", f"u{n}") for n in range(3)))] == [3]
+    assert fed(AttackBook(), *(nameless(n, "prefix", f"4{n}") for n in range(3))) == []
 
 
 def test_an_attack_ends_after_two_quiet_hours_at_the_moment_it_had_been_quiet() -> None:
@@ -134,6 +196,20 @@ def test_invented_facets_are_forgotten_and_counted(monkeypatch: Any) -> None:
     book = AttackBook()
     fed(book, *(alert(n, ranges=[f"4{n}"]) for n in range(500)))
     assert book.evicted == 400
+
+
+def test_memory_is_bounded_in_every_direction(monkeypatch: Any) -> None:
+    monkeypatch.setattr(room, "MAX_ATTACKS", 2)
+    crowded = AttackBook()
+    opened = fed(crowded, *(alert(n, T0 + n, ranges=[f"4{n // 3}"]) for n in range(9)))
+    assert [step.state for step in opened] == ["open"] * 3
+    assert (crowded.running, crowded.evicted) == (2, 1)
+    monkeypatch.setattr(room, "MAX_ALERTS", 10)
+    crowd = AttackBook()
+    assert fed(crowd, *(alert(n, T0 + n, ranges=["23276123"]) for n in range(30)))[-1].accounts == 10
+    assert crowd.evicted == 20
+    monkeypatch.setattr(room, "MAX_WAITING", 2)
+    assert fed(AttackBook(), *(alert(n, T0 + n, account=f"u{min(n, 2)}", ranges=["1"]) for n in (0, 1, 1, 2))) == []
 
 
 alerts = st.lists(
