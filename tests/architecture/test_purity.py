@@ -4,7 +4,7 @@ import ast
 
 from tests.architecture.source import Module, modules
 
-CAPABILITIES = {"telephony", "protocols", "subscribers", "access", "detection", "enforcement"}
+CAPABILITIES = {"telephony", "protocols", "subscribers", "access", "detection", "enforcement", "fleet"}
 
 # The shells of a capability, by module name.
 SHELLS = {"adapters", "service", "agent", "store", "table", "ports"}

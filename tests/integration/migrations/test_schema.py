@@ -65,12 +65,22 @@ WORDS = {
     "prefix": "192.0.2.0/24", "entry": "{}", "evidence": "{}", "facets": "[]", "name": "anna", "feedback": "fraud", "time_zone": "UTC",
 }  # fmt: skip
 SPECIAL = {("put_block", "state"): "active", ("add_network", "kind"): "own_pool"}
+FLEET = {"rank": 1, "now_ms": 1, "lines": "{}"}
+FLEET_CASTS = {
+    **{cast: [] for cast in ("text[]", "boolean[]", "integer[]", "bytea[]", "bigint[]")},
+    "bigint": 1,
+    "integer": 1,
+    "bytea": b"k",
+    "boolean": True,
+}
 FLAGS = {"disabled", "must_change", "running", "unacknowledged", "reachable", "agrees", "everyone"}
 
 
 def value_of(package: str, query: str, name: str, cast: str) -> object:
     """Something of the right kind for a parameter, by its cast, its name, and where a word means different things by its query."""
     by_cast: dict[str, object] = {"date[]": [], "bytea[]": [b"k"], "bigint[]": [1]}
+    if package == "ringfence.fleet":
+        by_cast |= FLEET_CASTS
     by_place: dict[tuple[str, str], object] = {
         ("ringfence.access", "keys"): [b"k"],
         ("ringfence.access", "key"): b"k",
@@ -78,6 +88,7 @@ def value_of(package: str, query: str, name: str, cast: str) -> object:
         ("ringfence.enforcement", "kind"): "account",
         ("ringfence.detection", "kind"): "rules",
         (query, name): SPECIAL.get((query, name)),
+        **{("ringfence.fleet", found): value for found, value in FLEET.items()},
     }
     by_name: dict[str, object] = {
         "days": [],

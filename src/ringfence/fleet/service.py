@@ -1,0 +1,538 @@
+"""The shell of the sessions: who a device is, what it may get, what was done.
+
+Everything about one batch of Informs is one transaction, and in the steady state one statement. The one thing to know: `ordered` commits
+before it returns, so an RPC whose CommandKey was never returned was never sent, and one whose CommandKey was returned is known for ever.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import msgspec
+
+from ringfence.base.clock import Clock, system_clock
+from ringfence.base.errors import ConflictError, NotFoundError
+from ringfence.base.ids import new_id
+from ringfence.base.secret import Secret
+from ringfence.fleet.adapters import Sealer
+from ringfence.fleet.binding import Known, Rules, Verdict, judge
+from ringfence.fleet.desired import Group, SealedWish, Subject, Wish, compiled, lay
+from ringfence.fleet.lifecycle import Life, after
+from ringfence.fleet.links import link_of
+from ringfence.fleet.meanings import DataModel, data_model_of, is_secret
+from ringfence.fleet.model import Admitted, Credential, InformSeen, Lane, LineSeen, Link, Proof, SessionDone, Standing, names_of
+from ringfence.fleet.orders import DEADLINES_MS, OrderState, may_move, purpose_of
+from ringfence.fleet.ports import Lines
+from ringfence.fleet.session import Stop, Work, back_off_seconds
+from ringfence.fleet.store import FleetStore, Row, columns
+from ringfence.protocols.cwmp.messages import Download, FactoryReset, Reboot, Upload
+from ringfence.runtime.db import Database
+
+FRESH_MS = 7 * 86_400_000
+"""Reported values that are older are read again before anything is compared with them."""
+PREVIOUS_MS = 30 * 86_400_000
+"""How long a replaced credential opens the bootstrap lane."""
+MAX_VALUE_CHARS = 4_096
+MAX_NAME_CHARS = 256
+MAX_INFORM_PARAMETERS = 256
+_BOOTSTRAP_EVENT = "0 BOOTSTRAP"
+
+Order: TypeAlias = Download | Upload | Reboot | FactoryReset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Policy:
+    revision: int
+    groups: tuple[Group, ...] = ()
+
+
+class FleetService:
+    """Devices in PostgreSQL. `lines` None: there is no feed of access sessions, and every binding is unknown."""
+
+    def __init__(self, db: Database, sealer: Sealer, lines: Lines | None, rules: Rules | None = None, clock: Clock = system_clock) -> None:
+        self._db = db
+        self._sealer = sealer
+        self._lines = lines
+        self._rules = rules or Rules()
+        self._clock = clock
+        self._policy = _Policy(revision=0)
+
+    async def credential(self, username: str) -> Credential | None:
+        """What verifies a user name (HA1), None when there is none. Callers keep it for seconds."""
+        async with self._db.transaction() as connection:
+            row = await FleetStore(connection).row("find_credential", username=username[:MAX_NAME_CHARS])
+        if row is None:
+            return None
+        previous = None
+        if row["sealed_previous"] is not None and row["previous_until_ms"] > self._clock():
+            previous = await self._sealer.open(row["sealed_previous"], "ha1", username)
+        ha1 = await self._sealer.open(row["sealed_ha1"], "ha1", username)
+        return Credential(username=username, device_id=row["device_id"], ha1=ha1, previous_ha1=previous)
+
+    async def put_credential(self, device_id: int, username: str, ha1: Secret) -> None:
+        """Give a device its credential; the one before opens the bootstrap lane for another 30 days."""
+        sealed = await self._sealer.seal(ha1, "ha1", username)
+        async with self._db.transaction() as connection:
+            now = self._clock()
+            row = await FleetStore(connection).row(
+                "put_credential", username=username, device_id=device_id, sealed=sealed, now_ms=now, until_ms=now + PREVIOUS_MS
+            )
+        if row is None:
+            raise ConflictError(f"{username[:60]!a} is the user name of another device", reason="username_taken")
+
+    async def admit(self, informs: Sequence[InformSeen]) -> list[Admitted]:
+        """Identify, bind and note a batch of Informs, in their order; one transaction. ConflictError: the same again."""
+        if not informs:
+            return []
+        lines = await self._lines_of(informs)
+        async with self._db.transaction() as connection:
+            store = FleetStore(connection)
+            batch = _Batch(informs, lines, self._rules, self._clock())
+            await batch.read(store)
+            await batch.add_devices(store)
+            await batch.write(store)
+            works = await self._works(store, batch)
+        return [replace(answer, work=works.get(answer.device_id)) for answer in batch.answers]
+
+    async def settle(self, done: Sequence[SessionDone]) -> None:
+        """Note what sessions did beyond their Inform: values learned, settings made, refusals of a model, orders, transcript."""
+        async with self._db.transaction() as connection:
+            store = FleetStore(connection)
+            for session in sorted(done, key=lambda one: one.device_id):
+                await self._settle(store, session)
+
+    async def ordered(self, device_id: int, request: Order) -> str:
+        """Commit an order and return the CommandKey its RPC must carry. ConflictError while the same is under way.
+
+        Each call that returns is a new attempt: it is sent once or not at all, and never sent again under this key.
+        """
+        now = self._clock()
+        purpose = purpose_of(request)
+        async with self._db.transaction() as connection:
+            store = FleetStore(connection)
+            row = await store.row("last_order", device_id=device_id, purpose=purpose)
+            if row is None or not row["devices"]:
+                raise NotFoundError(f"there is no device {device_id}", reason="no_device")
+            if row["open"]:
+                raise ConflictError("this order is under way already; wait for its end or its deadline", reason="order_open")
+            command_key = new_id("o")
+            await store.run(
+                "add_order",
+                command_key=command_key,
+                device_id=device_id,
+                method=type(request).__name__,
+                purpose=purpose,
+                attempt=row["attempt"] + 1,
+                now_ms=now,
+                deadline_ms=now + DEADLINES_MS[type(request).__name__],
+            )
+            await store.note([(device_id, now, "order", type(request).__name__, "", command_key, "")])
+        return command_key
+
+    async def reconcile(self, limit: int = 1_000) -> int:
+        """Give up orders whose deadline passed: they are unknown, and a new attempt is possible. How many."""
+        async with self._db.transaction() as connection:
+            store = FleetStore(connection)
+            rows = await store.rows("overdue_orders", now_ms=self._clock(), limit=limit)
+            await store.note([(row["device_id"], self._clock(), "order", "deadline", "", row["command_key"], "") for row in rows])
+        return len(rows)
+
+    async def queued(self, device_id: int, command_keys: frozenset[str]) -> None:
+        """What GetAllQueuedTransfers said after a crash: transfers it names go on, others that nobody saw accepted are unknown."""
+        async with self._db.transaction() as connection:
+            store = FleetStore(connection)
+            for row in await store.rows("orders_of_device", device_id=device_id):
+                if row["method"] not in {"Download", "Upload"} or row["state"] != OrderState.COMMITTED:
+                    continue
+                state = OrderState.STARTED if row["command_key"] in command_keys else OrderState.UNKNOWN
+                await self._move(store, device_id, row["command_key"], state, 0, "queued transfers")
+
+    # Inside
+
+    async def _lines_of(self, informs: Sequence[InformSeen]) -> list[LineSeen | None]:
+        if self._lines is None:
+            return [None] * len(informs)
+        found = await self._lines(sorted({seen.peer_ip for seen in informs}), max(seen.at_ms for seen in informs))
+        lines = {address: LineSeen(line=at.line, customer=at.customer, access_node=at.access_node) for address, at in found.items()}
+        return [lines.get(seen.peer_ip) for seen in informs]
+
+    async def _works(self, store: FleetStore, batch: "_Batch") -> dict[int, Work]:
+        """The work of those that may get something and have not settled what is wanted now."""
+        due = batch.due()
+        if not due:
+            return {}
+        policy = await self._current_policy(store, batch.revision)
+        devices = sorted({entry.device_id for entry in due})
+        own: dict[int, list[Wish]] = {}
+        for row in await store.rows("wanted_of_devices", devices=devices):
+            own.setdefault(row["device_id"], []).append(Wish(meaning=row["meaning"], instance=row["instance"], value=row["value"]))
+        secrets = await self._secrets(store, [entry.device_id for entry in due if entry.standing is Standing.MANAGED or entry.bootstrap])
+        discoveries = {row["device_id"]: row for row in await store.rows("discoveries_of_devices", devices=devices)}
+        stops: dict[tuple[int, str], list[Stop]] = {}
+        for row in await store.rows("list_stops"):
+            stops.setdefault((row["model_id"], row["software_version"]), []).append(Stop(name=row["name"], fault_code=row["fault_code"]))
+        works: dict[int, Work] = {}
+        for entry in due:
+            wishes = lay(entry.subject(), policy.groups, own.get(entry.device_id, ()))
+            wanted = compiled(entry.data_model, wishes, secrets.get(entry.device_id, ()), bootstrap=entry.bootstrap)
+            discovery = discoveries.get(entry.device_id) if entry.standing is Standing.MANAGED else None
+            works[entry.device_id] = Work(
+                device_id=entry.device_id,
+                revision=policy.revision,
+                settings=wanted.settings,
+                parameter_key=entry.parameter_key,
+                stops=tuple(stops.get((entry.model_id, entry.software), ())),
+                explore=tuple(discovery["explore"]) if discovery else (),
+                read=tuple(discovery["read"]) if discovery else (),
+            )
+        names = sorted({setting.name for work in works.values() for setting in work.settings})
+        reported: dict[int, dict[str, str]] = {}
+        if names:
+            for row in await store.rows("reported_of_devices", devices=devices, names=names, fresh_ms=max(1, self._clock() - FRESH_MS)):
+                reported.setdefault(row["device_id"], {})[row["name"]] = row["value"]
+        works = {device_id: replace(work, reported=reported.get(device_id, {})) for device_id, work in works.items()}
+        idle = [device_id for device_id, work in works.items() if work.settled and not work.explore and not work.read]
+        if idle:
+            await store.run("settled", devices=idle, revision=policy.revision)
+        return {device_id: work for device_id, work in works.items() if device_id not in set(idle)}
+
+    async def _current_policy(self, store: FleetStore, revision: int) -> _Policy:
+        """The groups, kept while their revision is the newest."""
+        if self._policy.revision != revision:
+            wishes: dict[str, list[Wish]] = {}
+            for row in await store.rows("list_wanted"):
+                wishes.setdefault(row["group_name"], []).append(Wish(meaning=row["meaning"], instance=row["instance"], value=row["value"]))
+            groups = [Group(**row, wishes=tuple(wishes.get(row["name"], ()))) for row in await store.rows("list_groups")]
+            self._policy = _Policy(revision=revision, groups=tuple(groups))
+        return self._policy
+
+    async def _secrets(self, store: FleetStore, devices: list[int]) -> dict[int, list[SealedWish]]:
+        found: dict[int, list[SealedWish]] = {}
+        for row in await store.rows("secrets_of_devices", devices=devices) if devices else ():
+            value = await self._sealer.open(row["sealed"], row["device_id"], row["meaning"], row["instance"])
+            wish = SealedWish(meaning=row["meaning"], instance=row["instance"], value=value, stamp=str(row["changed_ms"]))
+            found.setdefault(row["device_id"], []).append(wish)
+        return found
+
+    async def _settle(self, store: FleetStore, session: SessionDone) -> None:
+        device_id, now = session.device_id, session.at_ms
+        for command_key in session.started:
+            await self._move(store, device_id, command_key, OrderState.STARTED, 0, "")
+        for command_key, fault_code, text in session.command_keys:
+            state = OrderState.FAILED if fault_code else OrderState.DONE
+            await self._move(store, device_id, command_key, state, fault_code, text[:MAX_NAME_CHARS])
+        if session.transcript:
+            lines = msgspec.json.encode(session.transcript).decode()
+            await store.run("add_transcripts", session_id=session.session_id, device_id=device_id, now_ms=now, lines=lines)
+        if (work := session.work) is None:
+            return
+        learned = [
+            (device_id, name[:MAX_NAME_CHARS], value[:MAX_VALUE_CHARS], False, now)
+            for name, value in work.learned.items()
+            if not is_secret(name)
+        ]
+        if learned:
+            await store.run("write_reported", **columns(learned, ("devices", "names", "values", "informs", "moments")))
+        wanted = {setting.name: setting.value for setting in work.settings}
+        await store.note(
+            [
+                (device_id, now, "setting", name, "", "(secret)" if isinstance(value, Secret) else value, "")
+                for name in sorted(work.accepted)
+                if (value := wanted.get(name)) is not None
+            ]
+        )
+        if work.stops:
+            stops = [(device_id, stop.name, stop.fault_code) for stop in work.stops]
+            await store.run("add_stops", now_ms=now, **columns(stops, ("devices", "names", "codes")))
+        if work.explore or work.read:
+            await store.run("keep_discovery", device_id=device_id, explore=list(work.explore), read=list(work.read), now_ms=now)
+        else:
+            await store.run("end_discovery", device_id=device_id)
+        if work.backed_off:
+            row = await store.row("failed", device_id=device_id)
+            until = now + 1_000 * back_off_seconds(row["failures"] if row else 1)
+            await store.run("leave_alone", device_id=device_id, until_ms=until)
+            await store.note([(device_id, now, "fault", "", "", str(work.backed_off), "")])
+        elif work.settled and not work.explore and not work.read:
+            await store.run("settled", devices=[device_id], revision=work.revision)
+
+    async def _move(self, store: FleetStore, device_id: int, command_key: str, to: OrderState, fault_code: int, detail: str) -> None:
+        """Change an order's state where its table allows it; a device can only move its own orders."""
+        row = await store.row(
+            "move_order",
+            command_key=command_key,
+            device_id=device_id,
+            to_state=to.value,
+            from_states=[state.value for state in OrderState if may_move(state, to)],
+            fault_code=fault_code,
+            detail=detail,
+            now_ms=self._clock(),
+        )
+        if row is not None and to in {OrderState.DONE, OrderState.FAILED}:
+            told = msgspec.json.encode({"command_key": command_key, "method": row["method"], "fault_code": fault_code}).decode()
+            await store.announce([("transfer", device_id, told)], self._clock())
+
+
+@dataclass(slots=True, kw_only=True)
+class _Entry:
+    """One Inform of a batch, before and after."""
+
+    seen: InformSeen
+    at: LineSeen | None
+    values: dict[str, str]
+    digest: bytes
+    row: Row
+    verdict: Verdict
+    device_id: int = 0
+    model_id: int = 0
+    life: Life = Life.BOOTSTRAPPED
+    line: str = ""
+    link: Link = Link.DIRECT
+    data_model: DataModel = DataModel.UNKNOWN
+    software: str = ""
+    hardware: str = ""
+    parameter_key: str = ""
+
+    @property
+    def standing(self) -> Standing:
+        return self.verdict.standing
+
+    @property
+    def bootstrap(self) -> bool:
+        """Bound to its line, but in the lane that hands out little."""
+        return self.verdict.reason == "bootstrap_lane"
+
+    @property
+    def reset(self) -> bool:
+        return any(event.event_code == _BOOTSTRAP_EVENT for event in self.seen.events)
+
+    def subject(self) -> Subject:
+        """What groups look at."""
+        return Subject(
+            oui=self.seen.device.oui,
+            product_class=self.seen.device.product_class,
+            software_version=self.software,
+            region=self.row["region"] or "",
+            labels=frozenset(self.row["labels"] or ()),
+            data_model=self.data_model,
+        )
+
+
+class _Batch:
+    """A batch of Informs on its way through one transaction."""
+
+    def __init__(self, informs: Sequence[InformSeen], lines: list[LineSeen | None], rules: Rules, now_ms: int) -> None:
+        self._informs = informs
+        self._lines = lines
+        self._rules = rules
+        self._now = now_ms
+        self._entries: list[_Entry] = []
+        self.revision = 0
+
+    async def read(self, store: FleetStore) -> None:
+        """Touch and look up every device, and judge each Inform."""
+        values = [_values(seen) for seen in self._informs]
+        digests = [_digest(entry) for entry in values]
+        rows = await store.rows(
+            "admit",
+            ouis=[seen.device.oui for seen in self._informs],
+            product_classes=[seen.device.product_class for seen in self._informs],
+            serial_numbers=[seen.device.serial_number for seen in self._informs],
+            peers=[seen.peer_ip for seen in self._informs],
+            lanes=[seen.lane.value for seen in self._informs],
+            digests=digests,
+            retries=[min(seen.retry_count, 2**31 - 1) for seen in self._informs],
+            moments=[seen.at_ms for seen in self._informs],
+            lines=[at.line if at else "" for at in self._lines],
+            counts=[seen.proof is Proof.NONE or seen.proven_name in names_of(seen.device) for seen in self._informs],
+        )
+        self.revision = rows[0]["revision"]
+        for seen, at, found, digest, row in zip(self._informs, self._lines, values, digests, rows, strict=True):
+            known = Known(device_id=row["device_id"], life=Life(row["life"]), line=row["line"]) if row["device_id"] else None
+            verdict = judge(seen, known, at, row["taken"], self._rules)
+            entry = _Entry(seen=seen, at=at, values=found, digest=digest, row=row, verdict=verdict, device_id=row["device_id"])
+            _fill(entry)
+            self._entries.append(entry)
+
+    async def add_devices(self, store: FleetStore) -> None:
+        """Devices that were never seen, each once however often it stands in the batch."""
+        fresh: dict[tuple[str, str, str], _Entry] = {}
+        for entry in self._entries:
+            if not entry.device_id and entry.standing is not Standing.REFUSED:
+                fresh.setdefault(_identity(entry.seen), entry)
+        if not fresh:
+            return
+        entries = list(fresh.values())
+        models = [(entry.seen.device.oui, entry.seen.device.product_class, entry.seen.device.manufacturer) for entry in entries]
+        await store.run("add_models", now_ms=self._now, **columns(models, ("ouis", "product_classes", "manufacturers")))
+        rows = [
+            (*_identity(entry.seen), entry.life.value, entry.standing.value, entry.verdict.reason, entry.line, "", entry.link.value,
+             entry.data_model.value, entry.software, entry.hardware, entry.seen.at_ms, entry.seen.peer_ip, entry.seen.lane.value,
+             entry.digest)
+            for entry in entries
+        ]  # fmt: skip
+        names = ("ouis", "product_classes", "serial_numbers", "lives", "standings", "reasons", "lines", "customers", "links", "data_models",
+                 "softwares", "hardwares", "moments", "peers", "lanes", "digests")  # fmt: skip
+        made = {
+            (row["oui"], row["product_class"], row["serial_number"]): row for row in await store.rows("add_devices", **columns(rows, names))
+        }
+        if len(made) < len(fresh):
+            raise ConflictError("another process added one of these devices at this moment; the same again", reason="device_added")
+        for entry in self._entries:
+            if not entry.device_id and (row := made.get(_identity(entry.seen))) is not None:
+                entry.device_id, entry.model_id = row["device_id"], row["model_id"]
+        await store.note([(entry.device_id, entry.seen.at_ms, "life", "", "", entry.life.value, "") for entry in entries])
+        await store.announce(
+            [(_kind(entry), entry.device_id, _told(entry)) for entry in entries if _kind(entry)],
+            self._now,
+        )
+
+    async def write(self, store: FleetStore) -> None:
+        """What changed, and only that."""
+        await self._audit(store)
+        granted = {entry.device_id: entry for entry in self._entries if entry.device_id and entry.standing is not Standing.REFUSED}
+        reset = [device_id for device_id, entry in granted.items() if entry.reset and entry.row["device_id"]]
+        if reset:
+            await store.run("forget_reported", devices=reset)
+        changed = [entry for entry in granted.values() if entry.row["device_id"] and _changes(entry)]
+        if changed:
+            await self._change(store, changed)
+        news = [entry for entry in granted.values() if not entry.row["same"] or entry.reset]
+        rows = [
+            (entry.device_id, name, value, True, entry.seen.at_ms)
+            for entry in news
+            for name, value in entry.values.items()
+            if not is_secret(name)
+        ]
+        if rows:
+            await store.run("write_reported", **columns(rows, ("devices", "names", "values", "informs", "moments")))
+
+    def due(self) -> list[_Entry]:
+        """Entries that may get something and have something open."""
+        found: dict[int, _Entry] = {}
+        for entry in self._entries:
+            may = entry.standing is Standing.MANAGED or (entry.standing is Standing.UNBOUND and entry.verdict.reason != "other_line")
+            waits = entry.row["not_before_ms"] and entry.row["not_before_ms"] > self._now
+            behind = entry.row["settled_revision"] < self.revision or not entry.row["same"] or entry.reset
+            if may and behind and not waits and entry.data_model is not DataModel.UNKNOWN:
+                found[entry.device_id] = entry
+        return list(found.values())
+
+    @property
+    def answers(self) -> list[Admitted]:
+        """One answer an Inform, without its work."""
+        return [
+            Admitted(device_id=entry.device_id, standing=entry.standing, reason=entry.verdict.reason, line=entry.line, life=entry.life)
+            for entry in self._entries
+        ]
+
+    async def _audit(self, store: FleetStore) -> None:
+        for entry in self._entries:
+            if entry.standing is not Standing.REFUSED:
+                continue
+            device = entry.seen.device
+            row = await store.row(
+                "note_refusal",
+                proven_name=entry.seen.proven_name[:MAX_NAME_CHARS],
+                oui=device.oui,
+                product_class=device.product_class,
+                serial_number=device.serial_number,
+                reason=entry.verdict.reason,
+                peer=entry.seen.peer_ip,
+                now_ms=self._now,
+            )
+            if row is not None and row["times"] == 1:
+                await store.announce([("refused", entry.device_id, _told(entry))], self._now)
+                await store.note([(entry.device_id, self._now, "refused", entry.verdict.reason, "", entry.seen.peer_ip, "")])
+
+    async def _change(self, store: FleetStore, entries: list[_Entry]) -> None:
+        rows = [
+            (entry.device_id, entry.life.value, entry.standing.value, entry.verdict.reason, entry.line, entry.link.value,
+             entry.data_model.value, entry.software, entry.hardware, entry.seen.at_ms)
+            for entry in entries
+        ]  # fmt: skip
+        names = ("devices", "lives", "standings", "reasons", "lines", "links", "data_models", "softwares", "hardwares", "moments")
+        await store.run("change_devices", **columns(rows, names))
+        history, told = [], []
+        for entry in entries:
+            moment, was = entry.seen.at_ms, entry.row
+            pairs = (("life", was["life"], entry.life.value), ("standing", was["standing"], entry.standing.value),
+                     ("firmware", was["software_version"], entry.software))  # fmt: skip
+            history += [(entry.device_id, moment, kind, "", old, new, "") for kind, old, new in pairs if old != new]
+            if was["software_version"] != entry.software and was["software_version"]:
+                told.append(("firmware", entry.device_id, _told(entry)))
+            if (was["standing"], was["life"]) != (entry.standing.value, entry.life.value) and _kind(entry):
+                told.append((_kind(entry), entry.device_id, _told(entry)))
+        await store.note(history)
+        await store.announce(told, self._now)
+
+
+def _identity(seen: InformSeen) -> tuple[str, str, str]:
+    return seen.device.oui, seen.device.product_class, seen.device.serial_number
+
+
+def _values(seen: InformSeen) -> dict[str, str]:
+    """The Inform's parameters, bounded; a later one of the same name counts."""
+    return {entry.name[:MAX_NAME_CHARS]: entry.value[:MAX_VALUE_CHARS] for entry in seen.parameters[:MAX_INFORM_PARAMETERS] if entry.name}
+
+
+def _digest(values: dict[str, str]) -> bytes:
+    """What an unchanged Inform has in common with the one before; times since the start change always and say nothing."""
+    steady = sorted((name, value) for name, value in values.items() if not name.endswith(("UpTime", "CurrentLocalTime")))
+    return hashlib.blake2b(msgspec.json.encode(steady), digest_size=12).digest()
+
+
+def _fill(entry: _Entry) -> None:
+    """What the Inform says, over what was known."""
+    row, verdict, values = entry.row, entry.verdict, entry.values
+    said = {name.partition(".")[2]: value for name, value in values.items()}
+    before = Life(row["life"]) if row["life"] else Life.BOOTSTRAPPED
+    entry.model_id = row["model_id"] or 0
+    entry.life = after(before, verdict.occurrence) if verdict.occurrence and row["life"] else before
+    entry.line = row["line"]
+    entry.software = said.get("DeviceInfo.SoftwareVersion", row["software_version"] or "")[:MAX_NAME_CHARS]
+    entry.hardware = said.get("DeviceInfo.HardwareVersion", row["hardware_version"] or "")[:MAX_NAME_CHARS]
+    known = DataModel(row["data_model"] or "")
+    entry.data_model = known if row["same"] and known is not DataModel.UNKNOWN else data_model_of(tuple(values)) or known
+    hint = Link(row["link"]) if row["link"] else None
+    entry.link = link_of(entry.seen.peer_ip, said.get("ManagementServer.ConnectionRequestURL", ""), hint)
+    entry.parameter_key = "" if entry.reset else said.get("ManagementServer.ParameterKey", "")
+
+
+def _changes(entry: _Entry) -> bool:
+    row = entry.row
+    return (row["life"], row["standing"], row["standing_reason"], row["line"], row["link"], row["data_model"], row["software_version"],
+            row["hardware_version"]) != (entry.life, entry.standing, entry.verdict.reason, entry.line, entry.link, entry.data_model,
+            entry.software, entry.hardware)  # fmt: skip
+
+
+def _kind(entry: _Entry) -> str:
+    """The announcement of a new state, empty when nobody needs to hear of it."""
+    match entry.standing, entry.life:
+        case Standing.REPLACEMENT_PENDING, _:
+            return "replacement_pending"
+        case Standing.MANAGED, _:
+            return "bound"
+        case _, Life.BOOTSTRAPPED if entry.seen.lane is Lane.BOOTSTRAP or entry.reset:
+            return "bootstrapped"
+        case _ if entry.verdict.reason == "other_line":
+            return "life"
+        case _:
+            return ""
+
+
+def _told(entry: _Entry) -> str:
+    device = entry.seen.device
+    detail = {
+        "oui": device.oui,
+        "product_class": device.product_class,
+        "serial_number": device.serial_number,
+        "standing": entry.standing.value,
+        "reason": entry.verdict.reason,
+        "life": entry.life.value,
+        "line": entry.at.line if entry.at else entry.line,
+        "software_version": entry.software,
+        "peer_ip": entry.seen.peer_ip,
+    }
+    return msgspec.json.encode(detail).decode()

@@ -1,0 +1,268 @@
+"""What to ask a device next: desired minus reported, a few parameters at a time, and what its answer changes.
+
+It knows no network and no clock; `Work` is a value that each answer turns into the next. The one thing to know: a secret is never read back
+(devices answer with an empty text), so the ParameterKey of the last SetParameterValues is its proof, and only the last batch carries it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TypeAlias
+
+from ringfence.base.ids import derived_id
+from ringfence.base.secret import Secret
+from ringfence.fleet.meanings import BOOLEAN, is_secret
+from ringfence.protocols.cwmp.messages import (
+    Fault,
+    GetParameterNames,
+    GetParameterNamesResponse,
+    GetParameterValues,
+    GetParameterValuesResponse,
+    ParameterValue,
+    SetParameterValues,
+    SetParameterValuesResponse,
+)
+
+BATCH = 16
+"""Names of one GetParameterValues. A Cisco 867 answers a full read with 9004, a Vigor 2860 reboots."""
+SET_BATCH = 8
+MAX_ASKED = 400
+"""Requests of one session; the rest is asked at the next Inform."""
+MAX_PARAMETERS = 20_000
+"""Names that are kept of one device; a TP-Link XX230v has 6,399."""
+MAX_DEPTH = 24
+TEMPLATE_FAULTS = frozenset({9005, 9006, 9007, 9008})
+"""The setting is wrong for this model: name, type, value, not writable."""
+CROWDED_FAULTS = frozenset({9002, 9004, 9021})
+"""Internal error, resources, not now: ask for less, then later."""
+BACK_OFF_SECONDS = 300
+BACK_OFF_LONGEST = 86_400
+
+Request: TypeAlias = GetParameterNames | GetParameterValues | SetParameterValues
+Answer: TypeAlias = GetParameterNamesResponse | GetParameterValuesResponse | SetParameterValuesResponse | Fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A parameter as it is wanted on one device. `stamp` stands for a secret's value in the ParameterKey."""
+
+    name: str
+    value: str | Secret
+    type: str
+    stamp: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """A setting that this model refuses."""
+
+    name: str
+    fault_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is wanted of a device in this session and how far it came."""
+
+    device_id: int
+    revision: int = 0
+    """Of the wanted state this was compiled from."""
+    settings: tuple[Setting, ...] = ()
+    reported: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    parameter_key: str = ""
+    """As the device reported it, then as it accepted it."""
+    explore: tuple[str, ...] = ()
+    """Paths whose names are still to be asked, level by level."""
+    read: tuple[str, ...] = ()
+    """Names whose values are still to be asked."""
+    learned: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    writable: Mapping[str, bool] = field(default_factory=lambda: MappingProxyType({}))
+    accepted: frozenset[str] = frozenset()
+    stops: tuple[Stop, ...] = ()
+    width: int = BATCH
+    asked: int = 0
+    backed_off: int = 0
+    """The FaultCode that ended the work for now, 0 for none."""
+    needs_reboot: bool = False
+
+    @property
+    def key(self) -> str:
+        """The ParameterKey that proves these settings: 18 characters of 32."""
+        parts = [f"{setting.name}={setting.stamp or setting.value}" for setting in self.settings]
+        return derived_id("k", *sorted(parts)) if parts else ""
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is left to set and nothing failed for now."""
+        return not self.backed_off and not outstanding(self) and not _unread(self)
+
+
+def outstanding(work: Work) -> tuple[Setting, ...]:
+    """The settings that differ, secrets last."""
+    stopped = {stop.name for stop in work.stops}
+    proven = work.parameter_key == work.key
+    left = [
+        setting
+        for setting in work.settings
+        if setting.name not in stopped
+        and setting.name not in work.accepted
+        and (not proven if isinstance(setting.value, Secret) else not same(setting.value, work.reported.get(setting.name), setting.type))
+    ]
+    return tuple(sorted(left, key=lambda setting: (isinstance(setting.value, Secret), setting.name)))
+
+
+def next_request(work: Work) -> Request | None:
+    """The next RPC, None when there is nothing to ask (for now)."""
+    if work.backed_off or work.asked >= MAX_ASKED:
+        return None
+    if unread := _unread(work):
+        return GetParameterValues(names=unread[: work.width])
+    if left := outstanding(work):
+        return _set(work, left)
+    if work.explore:
+        return GetParameterNames(path=work.explore[0], next_level=True)
+    if work.read:
+        return GetParameterValues(names=work.read[: work.width])
+    return None
+
+
+def answered(work: Work, request: Request, response: Answer) -> Work:
+    """The work after the device's answer."""
+    work = replace(work, asked=work.asked + 1)
+    match request, response:
+        case _, Fault():
+            return _failed(work, request, response)
+        case GetParameterValues(), GetParameterValuesResponse():
+            return _values(work, request, response)
+        case GetParameterNames(), GetParameterNamesResponse():
+            return _names(work, request, response)
+        case SetParameterValues(), SetParameterValuesResponse():
+            names = frozenset(parameter.name for parameter in request.parameters)
+            values = {parameter.name: parameter.value for parameter in request.parameters if not is_secret(parameter.name)}
+            values = {name: value for name, value in values.items() if name not in _secret_names(work)}
+            return replace(
+                work,
+                accepted=work.accepted | names,
+                reported={**work.reported, **values},
+                learned={**work.learned, **values},
+                parameter_key=request.parameter_key,
+                width=min(BATCH, work.width * 2),
+                needs_reboot=work.needs_reboot or response.status == 1,
+            )
+        case _:
+            return replace(work, backed_off=9002)  # An answer to something else: the device lost its way; the next Inform begins anew.
+
+
+def same(wanted: str, reported: str | None, kind: str) -> bool:
+    """Whether a reported value is the wanted one; booleans have two spellings."""
+    if reported is None:
+        return False
+    if kind == BOOLEAN:
+        return (wanted.casefold() in {"1", "true"}) == (reported.strip().casefold() in {"1", "true"})
+    return wanted == reported
+
+
+def back_off_seconds(failures: int) -> int:
+    """How long a device is left alone after so many sessions that failed."""
+    return min(BACK_OFF_LONGEST, BACK_OFF_SECONDS << min(max(failures - 1, 0), 20))
+
+
+def _unread(work: Work) -> tuple[str, ...]:
+    """Wanted names whose value is not known yet. Secrets are not among them."""
+    stopped = {stop.name for stop in work.stops}
+    return tuple(
+        setting.name
+        for setting in work.settings
+        if not isinstance(setting.value, Secret)
+        and setting.name not in work.reported
+        and setting.name not in stopped
+        and setting.name not in work.accepted
+    )
+
+
+def _secret_names(work: Work) -> set[str]:
+    return {setting.name for setting in work.settings if isinstance(setting.value, Secret)}
+
+
+def _set(work: Work, left: tuple[Setting, ...]) -> SetParameterValues:
+    batch = left[: min(work.width, SET_BATCH)]
+    last = len(batch) == len(left)
+    return SetParameterValues(
+        parameters=tuple(
+            ParameterValue(
+                name=setting.name,
+                value=setting.value.open() if isinstance(setting.value, Secret) else setting.value,
+                type=setting.type,
+            )
+            for setting in batch
+        ),
+        parameter_key=work.key if last else work.parameter_key if work.parameter_key != work.key else "",
+    )
+
+
+def _values(work: Work, request: GetParameterValues, response: GetParameterValuesResponse) -> Work:
+    wanted = set(request.names)
+    found = {
+        parameter.name: parameter.value for parameter in response.parameters if parameter.name in wanted and not is_secret(parameter.name)
+    }
+    # A device that leaves a name out has no such parameter, whatever it should have answered.
+    missing = tuple(
+        Stop(name=name, fault_code=9005) for name in request.names if name not in found and name in {s.name for s in work.settings}
+    )
+    return replace(
+        work,
+        reported={**work.reported, **found},
+        learned={**work.learned, **found},
+        read=tuple(name for name in work.read if name not in wanted),
+        stops=work.stops + missing,
+        width=min(BATCH, work.width * 2),
+    )
+
+
+def _names(work: Work, request: GetParameterNames, response: GetParameterNamesResponse) -> Work:
+    """Objects join the paths to ask, parameters the values to read. A name that is not below the asked path is no answer to it."""
+    room = MAX_PARAMETERS - len(work.writable)
+    below = [
+        entry
+        for entry in response.parameters
+        if entry.name.startswith(request.path) and entry.name != request.path and entry.name.count(".") <= MAX_DEPTH
+    ][: max(room, 0)]
+    objects = tuple(dict.fromkeys(entry.name for entry in below if entry.name.endswith(".")))
+    leaves = {entry.name: entry.writable for entry in below if not entry.name.endswith(".")}
+    rest = tuple(path for path in work.explore if path != request.path)
+    return replace(
+        work,
+        explore=objects + tuple(path for path in rest if path not in objects),
+        read=work.read + tuple(name for name in leaves if not is_secret(name) and name not in work.read),
+        writable={**work.writable, **leaves},
+    )
+
+
+def _failed(work: Work, request: Request, fault: Fault) -> Work:
+    code = fault.fault_code
+    if isinstance(request, GetParameterNames):
+        explore = tuple(path for path in work.explore if path != request.path)
+        return replace(work, backed_off=code) if code in CROWDED_FAULTS else replace(work, explore=explore)
+    names = tuple(request.names) if isinstance(request, GetParameterValues) else tuple(parameter.name for parameter in request.parameters)
+    named = {entry.name: entry.code for entry in fault.parameter_faults if entry.name in names and entry.code in TEMPLATE_FAULTS}
+    if named:
+        return _stopped(work, named)
+    if code in CROWDED_FAULTS or code == 9003 or code in TEMPLATE_FAULTS:
+        if len(names) > 1:
+            return replace(work, width=max(1, len(names) // 2))  # One of them is the culprit, or they are too many: half of them next.
+        if code not in CROWDED_FAULTS:
+            return _stopped(work, {names[0]: code})
+    return replace(work, backed_off=code)
+
+
+def _stopped(work: Work, named: Mapping[str, int]) -> Work:
+    """Ask these no more, and look again at what the device has where a name was wrong."""
+    wanted = {setting.name for setting in work.settings}
+    parents = tuple(dict.fromkeys(name.rpartition(".")[0] + "." for name, code in named.items() if code == 9005 and name in wanted))
+    return replace(
+        work,
+        stops=work.stops + tuple(Stop(name=name, fault_code=code) for name, code in named.items() if name in wanted),
+        read=tuple(name for name in work.read if name not in named),
+        explore=work.explore + tuple(path for path in parents if path not in work.explore),
+        width=min(BATCH, work.width * 2),
+    )

@@ -1,0 +1,183 @@
+"""Batches of Informs on a real PostgreSQL: who is bound, who gets nothing, and what is written."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from ringfence.base.secret import Secret
+from ringfence.fleet.adapters import FileKeys, Sealer
+from ringfence.fleet.binding import Rules
+from ringfence.fleet.lifecycle import Life
+from ringfence.fleet.model import InformSeen, Lane, LineSeen, Proof, Standing
+from ringfence.fleet.service import FleetService
+from ringfence.protocols.cwmp.messages import DeviceId, Event, ParameterValue
+from ringfence.runtime.db import Database
+from ringfence.runtime.keys import ensure_key
+
+NOW = 1_790_000_000_000
+ROOT = "InternetGatewayDevice."
+
+
+def sealer(folder: Path) -> Sealer:
+    ensure_key(folder / "fleet.key")
+    return Sealer(FileKeys(folder / "fleet.key"))
+
+
+@dataclass
+class Feed:
+    """Who holds which address."""
+
+    held: Mapping[str, LineSeen]
+
+    async def __call__(self, addresses: Sequence[str], at_ms: int) -> Mapping[str, LineSeen]:
+        assert at_ms >= NOW
+        return {address: self.held[address] for address in addresses if address in self.held}
+
+
+FEED = Feed({"192.0.2.1": LineSeen(line="L1", customer="C1"), "192.0.2.2": LineSeen(line="L2", customer="C2")})
+
+
+def run(
+    url: str, folder: Path, body: Callable[[FleetService], Awaitable[None]], feed: Feed | None = FEED, rules: Rules | None = None
+) -> None:
+    async def main() -> None:
+        async with Database(url, name="test") as db:
+            await body(FleetService(db, sealer(folder), feed, rules, lambda: NOW))
+
+    asyncio.run(main())
+
+
+def inform(serial: str, **changes: Any) -> InformSeen:
+    device = DeviceId(manufacturer="AVM", oui="00040E", product_class="FRITZ", serial_number=serial)
+    seen = InformSeen(
+        device=device,
+        peer_ip="192.0.2.1",
+        lane=Lane.MANAGED,
+        proof=Proof.DIGEST,
+        proven_name=f"00040E-{serial}",
+        events=(Event("2 PERIODIC", ""),),
+        parameters=(
+            ParameterValue(ROOT + "DeviceInfo.SoftwareVersion", "8.20"),
+            ParameterValue(ROOT + "ManagementServer.ParameterKey", ""),
+            ParameterValue(ROOT + "ManagementServer.Password", "planted-secret"),
+        ),
+        at_ms=NOW,
+    )
+    return replace(seen, **changes)
+
+
+def ask(url: str, query: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+def test_an_unknown_serial_on_a_known_line_waits_and_gets_nothing(database_url: str, tmp_path: Path) -> None:
+    async def body(fleet: FleetService) -> None:
+        (answer,) = await fleet.admit([inform("A1")])
+        assert (answer.standing, answer.reason, answer.life) == (Standing.REPLACEMENT_PENDING, "unknown_on_line", Life.BOOTSTRAPPED)
+        assert answer.work is None
+        (again,) = await fleet.admit([inform("A1")])
+        assert again.device_id == answer.device_id > 0
+
+    run(database_url, tmp_path, body)
+    assert ask(database_url, "select kind from fleet.outbox") == [("replacement_pending",)], "told once"
+
+
+def test_without_a_feed_nobody_is_bound_unless_the_operator_says_so(database_url: str, tmp_path: Path) -> None:
+    async def body(fleet: FleetService) -> None:
+        (answer,) = await fleet.admit([inform("A1")])
+        assert answer.standing is Standing.UNBOUND
+
+    run(database_url, tmp_path, body, feed=None)
+    ask(database_url, "update fleet.devices set line = 'L1' returning 1")
+
+    async def still(fleet: FleetService) -> None:
+        assert (await fleet.admit([inform("A1")]))[0].standing is Standing.UNBOUND
+
+    async def released(fleet: FleetService) -> None:
+        assert (await fleet.admit([inform("A1")]))[0].standing is Standing.MANAGED
+
+    run(database_url, tmp_path, still, feed=None)
+    run(database_url, tmp_path, released, feed=None, rules=Rules(release_without_feed=True))
+
+
+def test_anothers_serial_with_ones_own_credential_is_refused_audited_and_leaves_no_trace_on_the_victim(
+    database_url: str, tmp_path: Path
+) -> None:
+    async def body(fleet: FleetService) -> None:
+        await fleet.admit([inform("VICTIM")])
+        before = ask(database_url, "select last_inform_at, informs, peer_ip from fleet.presence")
+        thief = inform("VICTIM", proven_name="00040E-THIEF", peer_ip="192.0.2.2", at_ms=NOW + 60_000)
+        for _ in range(3):
+            (answer,) = await fleet.admit([thief])
+            assert (answer.standing, answer.reason, answer.work) == (Standing.REFUSED, "identity_mismatch", None)
+        assert ask(database_url, "select last_inform_at, informs, peer_ip from fleet.presence") == before
+
+    run(database_url, tmp_path, body)
+    assert ask(database_url, "select proven_name, serial_number, times from fleet.refusals") == [("00040E-THIEF", "VICTIM", 3)]
+    assert ask(database_url, "select count(*) from fleet.outbox where kind = 'refused'") == [(1,)], "announced once"
+
+
+def test_a_batch_holds_new_known_and_repeated_devices(database_url: str, tmp_path: Path) -> None:
+    async def body(fleet: FleetService) -> None:
+        await fleet.admit([inform("OLD")])
+        answers = await fleet.admit([inform("N1"), inform("OLD"), inform("N2"), inform("N1")])
+        assert answers[0].device_id == answers[3].device_id
+        assert len({answer.device_id for answer in answers}) == 3
+        assert all(answer.device_id for answer in answers)
+
+    run(database_url, tmp_path, body)
+    assert ask(database_url, "select count(*) from fleet.devices") == [(3,)]
+
+
+def test_reported_values_are_written_where_they_change_and_never_a_secret(database_url: str, tmp_path: Path) -> None:
+    async def body(fleet: FleetService) -> None:
+        await fleet.admit([inform("A1")])
+        first = ask(database_url, "select name, value, reported_at, xmin::text from fleet.reported order by name")
+        assert [name for name, *_ in first] == [ROOT + "DeviceInfo.SoftwareVersion", ROOT + "ManagementServer.ParameterKey"]
+        await fleet.admit([inform("A1", at_ms=NOW + 1_000)])
+        assert ask(database_url, "select name, value, reported_at, xmin::text from fleet.reported order by name") == first
+        fresh = (ParameterValue(ROOT + "DeviceInfo.SoftwareVersion", "8.21"),)
+        await fleet.admit([inform("A1", parameters=fresh, at_ms=NOW + 2_000)])
+
+    run(database_url, tmp_path, body)
+    assert ask(database_url, "select software_version from fleet.devices") == [("8.21",)]
+    assert ask(database_url, "select old_value, new_value from fleet.history where kind = 'firmware'") == [("8.20", "8.21")]
+    assert ask(database_url, "select count(*) from fleet.outbox where kind = 'firmware'") == [(1,)]
+    everything = "select string_agg(t::text, '') from ({}) t"
+    for table in ("reported", "history", "outbox", "devices", "presence"):
+        assert "planted-secret" not in str(ask(database_url, everything.format(f"select * from fleet.{table}")))
+
+
+@pytest.mark.parametrize(
+    ("life", "standing"), [("replaced", Standing.REFUSED), ("lost", Standing.REPLACEMENT_PENDING), ("in_stock", Standing.STOCK)]
+)
+def test_a_closed_lost_or_shelved_device_gets_no_settings(database_url: str, tmp_path: Path, life: str, standing: Standing) -> None:
+    async def body(fleet: FleetService) -> None:
+        await fleet.admit([inform("A1")])
+        ask(database_url, f"update fleet.devices set life = '{life}', line = 'L1' returning 1")
+        (answer,) = await fleet.admit([inform("A1")])
+        assert (answer.standing, answer.life, answer.work) == (standing, Life(life), None)
+
+    run(database_url, tmp_path, body)
+
+
+def test_a_credential_verifies_and_its_predecessor_ends(database_url: str, tmp_path: Path) -> None:
+    async def body(fleet: FleetService) -> None:
+        (answer,) = await fleet.admit([inform("A1")])
+        assert await fleet.credential("00040E-A1") is None
+        await fleet.put_credential(answer.device_id, "00040E-A1", Secret("ha1-first"))
+        await fleet.put_credential(answer.device_id, "00040E-A1", Secret("ha1-second"))
+        found = await fleet.credential("00040E-A1")
+        assert found is not None
+        assert found.ha1.equals("ha1-second")
+        assert found.previous_ha1 is not None
+        assert found.previous_ha1.equals("ha1-first")
+
+    run(database_url, tmp_path, body)
+    assert b"ha1-" not in ask(database_url, "select sealed_ha1 from fleet.credentials")[0][0]
