@@ -149,7 +149,7 @@ def test_an_alert_appears_by_itself_and_is_blocked_and_released(anna: Visitor, p
 
 
 def test_an_attack_grows_on_its_page_without_a_reload(anna: Visitor, product: Product) -> None:
-    hit = [f"49308817{number:04d}" for number in range(4)]
+    hit = [f"4930{system_clock() % 10**8:08d}{number}" for number in range(4)]
     with ThreadPoolExecutor(1) as aside:
         aside.submit(asyncio.run, _attack(product, hit[:3])).result()
         anna.go("/attacks")
