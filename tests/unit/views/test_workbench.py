@@ -2,11 +2,15 @@
 
 import asyncio
 import csv
+import io
 from pathlib import Path
 
+import pytest
+
 from ringfence.archive.questions import CallQuestion, CallQuestions, FoundCall
+from ringfence.base.errors import OperatorError
 from ringfence.telephony.model import Kind
-from ringfence.views.workbench import COLUMNS, TOKEN_COLUMNS, Workbench, pseudonyms, token
+from ringfence.views.workbench import COLUMNS, TOKEN_COLUMNS, Workbench, pseudonyms, source_of, token
 from tests.unit.archive.test_calls import DAY, HOUR, filled, row
 
 KEY = b"of this installation"
@@ -60,6 +64,38 @@ def test_a_short_number_tells_no_range() -> None:
         )["callee_range"]
         == ""
     )
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
+def test_what_a_spreadsheet_would_compute_is_text(begin: str, tmp_path: Path) -> None:
+    filled(tmp_path, row(Kind.ATTEMPT, DAY + 1, "c", user_agent=f"{begin}cmd|' /C calc'!A0")).close()
+    text, _ = asyncio.run(Workbench(CallQuestions(tmp_path), KEY).export(CallQuestion(from_ms=DAY, to_ms=DAY + HOUR), pseudonymised=False))
+    (told,) = csv.DictReader(io.StringIO(text, newline=""))
+    assert told["user_agent"] == f"'{begin}cmd|' /C calc'!A0"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        (" 192.0.2.7/24 ", "192.0.2.0/24"),
+        ("192.0.0.0/16", "192.0.0.0/16"),
+        ("192.0.2.7/32", "192.0.2.7"),
+        ("2001:DB8::1", "2001:db8::1"),
+        ("2001:db8:1::/32", "2001:db8::/32"),
+        ("10.0.0.0/15", None),
+        ("2001:db8::/31", None),
+        ("0.0.0.0/0", None),
+        ("example.net", None),
+        ("", None),
+    ],
+)
+def test_a_source_is_an_address_or_a_network_of_bounded_width(text: str, found: str | None) -> None:
+    if found is not None:
+        assert source_of(text) == found
+        return
+    with pytest.raises(OperatorError, match=r"at the widest|an address or a network"):
+        source_of(text)
 
 
 def test_no_cell_of_a_file_is_a_formula(tmp_path: Path) -> None:
