@@ -332,8 +332,12 @@ class Engine:
         crossings.extend(_crossing(words, strangers=tables.strangers) for words in written)
 
     def settle_in(self, account_keys: Words) -> None:
-        """Give these accounts their places before they call, as nightly account data does. Changes no verdict."""
+        """Give these accounts their places before they call, and have the memory for their calls there. Changes no verdict.
+
+        Memory that nobody has written costs its first writer: up to 6 ms for each 2 MiB were measured in a virtual machine.
+        """
         tables = self._tables[0]
+        tables.arena[:: 4096 // 8] |= 0
         row = 0
         while row < len(account_keys):
             row = self._kernel.settle_in(tables.hot, tables.registers, account_keys, row, len(account_keys))

@@ -27,6 +27,9 @@ MAX_CALL: Final = 12 * HOUR
 MAX_AGE: Final = 20 * DAY
 """Times further from the row's own event time than this are cut back to it; keeps 32-bit milliseconds unambiguous."""
 
+FORGOTTEN: Final = 14 * DAY
+"""The sweep clears a call in the record itself when it began this long ago, long before 32-bit milliseconds come round (24 days)."""
+
 LIGHT_LATE: Final = MINUTE
 """A row later than this opens no call in the all-calls bag (D08, D21)."""
 HEAVY_LATE: Final = HOUR

@@ -374,3 +374,23 @@ def test_silence_forgets_what_is_over_and_keeps_attributes() -> None:
         kind=Kind.ATTEMPT, at_ms=EVENING + 3 * 365 * DAY, received_ms=0, account_key=ACCOUNTS[0], call_key=2, destination_class=4
     )
     assert not engine.feed(batch_of([row]), 9), "a business account may have one C4 call"
+
+
+@pytest.mark.parametrize("days", [13, 16, 25, 30, 48])
+def test_a_call_of_weeks_ago_does_not_come_back_when_its_milliseconds_do(days: int) -> None:
+    engine = Engine(read_rules(RULES), time_zone="Europe/Berlin")
+    facts: dict[str, Any] = {"received_ms": 0, "account_key": ACCOUNTS[0], "destination_class": 1}
+    ended = AccountRow(kind=Kind.CALL, at_ms=EVENING, call_key=1, started_ms=EVENING, ended_ms=EVENING + MINUTE, **facts)
+    assert not engine.feed(batch_of([ended]), 1)
+    later = EVENING + days * DAY
+    while engine.now_ms < later:
+        engine.tick(min(engine.now_ms + HOUR, later))
+    again = AccountRow(kind=Kind.ATTEMPT, at_ms=later, call_key=2, **facts)
+    assert not engine.feed(batch_of([again]), 2), "one call at a time is no crossing"
+    assert engine.figures()["arena_bytes"] == 0, "and the record has room for it"
+    # The one instant at which the 32 bits say what they said of the first call.
+    same = EVENING + 2**32
+    if later < same:
+        engine.tick(same)
+        assert not engine.feed(batch_of([AccountRow(kind=Kind.ATTEMPT, at_ms=same, call_key=3, **facts)]), 3)
+        assert engine.figures()["arena_bytes"] == 0
