@@ -163,6 +163,33 @@ def test_an_answer_says_that_there_is_more(archive: CallQuestions) -> None:
     assert (len(grouped.groups), grouped.more, grouped.total.calls) == (3, True, 200)
 
 
+def test_who_was_called_made_no_call_and_limits_include_themselves(tmp_path: Path) -> None:
+    talk = {"started_ms": DAY + 1_000, "answered_ms": DAY + 1_000, "ended_ms": DAY + 61_000, "connect_micro": 0}
+    archive = filled(
+        tmp_path,
+        row(Kind.INBOUND, DAY + 61_000, "came in", "alice", callee="+4930123456", **talk),
+        row(
+            Kind.ATTEMPT,
+            DAY + 1_000,
+            "went out",
+            "alice",
+            destination_class=2,
+            rate=600_000,
+            connect_micro=0,
+            user_agent="Friendly-Scanner",
+        ),
+        row(Kind.END, DAY + 61_000, "went out", "alice", destination_class=4, rate=600_000, **talk),
+    )
+    archive.close()
+    questions = CallQuestions(tmp_path)
+    (call,) = questions.ask(CallQuestion(**SPAN)).calls
+    assert (call.call_id, call.seconds, call.cost_micro, call.destination_class) == ("went out", 60, 600_000, 4)
+    for name, least in (("seconds_at_least", 60), ("cost_at_least_micro", 600_000), ("class_at_least", 4)):
+        fits = [questions.ask(CallQuestion(**SPAN, **{name: value})).total.calls for value in (least, least + 1)]  # type: ignore[arg-type]
+        assert fits == [1, 0], name
+    assert questions.ask(CallQuestion(**SPAN, user_agent="fRIENDLY")).total.calls == 1, "case tells nothing"
+
+
 def test_nothing_fits(archive: CallQuestions, tmp_path: Path) -> None:
     assert archive.ask(CallQuestion(**SPAN, account="nobody")) == Answer(total=Sums())
     assert archive.ask(CallQuestion(**SPAN, account="nobody", group="source")) == Answer(total=Sums())
