@@ -72,7 +72,7 @@ def test_every_page_can_be_reached_from_the_index() -> None:
 ROOM_ROW = re.compile(r"^\| `([a-z]+)` \|", re.MULTILINE)
 # Pages of what lives in one folder of a room, or beside the source.
 PAGES_OF_PARTS = {"bench": "apps/bench", "ingest": "apps/ingest", "worker": "apps/worker", "cli": "apps/cli"}
-OUTSIDE = {"kamailio-include": ROOT / "deploy" / "kamailio"}
+OUTSIDE = {"kamailio-include": ROOT / "deploy" / "kamailio", "cwmp": ROOT / "src" / "ringfence" / "protocols" / "cwmp"}
 # Rooms that share a page under another name: apps are described one by one, or with what they wire.
 ROOMS_ELSEWHERE = {"apps"}
 

@@ -14,9 +14,11 @@ from ringfence.protocols.cwmp.connection import (
 from ringfence.protocols.cwmp.device import Answered, Asked, DeviceConnection, DeviceEvent, Informed, OneMore, SessionEnded
 from ringfence.protocols.cwmp.parse import parse
 from ringfence.protocols.cwmp.quirks import DEFAULT, Quirks, QuirkTable, built_in, read_quirks
+from ringfence.protocols.cwmp.redact import HIDDEN, SecretNames, redacted
 
 __all__ = [
     "DEFAULT",
+    "HIDDEN",
     "AcsConnection",
     "Answered",
     "Asked",
@@ -32,10 +34,12 @@ __all__ = [
     "Quirks",
     "RequestReceived",
     "ResponseReceived",
+    "SecretNames",
     "SessionEnded",
     "SessionEvent",
     "build",
     "built_in",
     "parse",
     "read_quirks",
+    "redacted",
 ]

@@ -6,6 +6,7 @@ as long as it is XML.
 """
 
 import re
+from datetime import date
 from typing import Any
 
 from ringfence.base.errors import OperatorError
@@ -35,12 +36,10 @@ _CLOSE = "</soapenv:Body></soapenv:Envelope>"
 # A text without any of these stands as it is. CR is written as a reference, because a reader would make LF of it (XML 1.0 2.11).
 _plain = re.compile("[\t\n\x20-%'-;=?-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*").fullmatch
 _legal = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*").fullmatch
-# XML Schema part 2, 3.2.7, as far as devices read it.
-_DATE_TIME = (
-    r"(?!0000)[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8]|29(?<!02-29)|30(?<!02-30)|31(?<=(?:0[13578]|1[02])-31))"
-    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?(?:Z|[+-](?:0[0-9]|1[0-3]):[0-5][0-9])?"
-)
-_date_time = re.compile(_DATE_TIME).fullmatch
+# XML Schema part 2, 3.2.7: '-'? yyyy '-' mm '-' dd 'T' hh ':' mm ':' ss ('.' s+)? (zzzzzz)?
+_date_time = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?(?:Z|[+-](?:0[0-9]|1[0-3]):[0-5][0-9])?"
+).fullmatch
 _integer = re.compile(r"[+-]?[0-9]{1,20}").fullmatch
 _RANGES = {
     "xsd:int": (-(2**31), 2**31 - 1),
@@ -49,7 +48,6 @@ _RANGES = {
     "xsd:unsignedLong": (0, 2**64 - 1),
 }
 _PATTERNS = {
-    "xsd:dateTime": _date_time,
     "xsd:hexBinary": re.compile(r"(?:[0-9A-Fa-f]{2})*").fullmatch,
     "xsd:base64": re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?").fullmatch,
     "xsd:base64Binary": re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?").fullmatch,
@@ -119,7 +117,7 @@ def _write(parts: list[str], value: Any, elements: tuple[Element, ...], quirks: 
                 parts.append(f"<{name}>{_escaped(getattr(value, element.field)[: element.limit])}</{name}>")
             case Kind.TIME:
                 time = getattr(value, element.field)
-                parts.append(f"<{name}>{time if _date_time(time) else UNKNOWN_TIME}</{name}>")
+                parts.append(f"<{name}>{time if _is_time(time) else UNKNOWN_TIME}</{name}>")
             case Kind.WORDS:
                 _write_words(parts, element, getattr(value, element.field), strict=strict)
             case Kind.ITEMS:
@@ -176,6 +174,8 @@ def _checked_value(parameter: ParameterValue, quirks: Quirks) -> str:
     elif kind in _RANGES:
         low, high = _RANGES[kind]
         fits = _integer(value) is not None and low <= int(value) <= high
+    elif kind == "xsd:dateTime":
+        fits = _is_time(value)
     elif kind in _PATTERNS:
         fits = _PATTERNS[kind](value) is not None
     elif kind not in {"xsd:string", "xsd:object"}:
@@ -184,6 +184,17 @@ def _checked_value(parameter: ParameterValue, quirks: Quirks) -> str:
         # The value is not named: it may be a password.
         raise OperatorError(f"{parameter.name}: the value is no {kind.removeprefix('xsd:')}.", reason="unsendable")
     return value
+
+
+def _is_time(text: str) -> bool:
+    found = _date_time(text)
+    if found is None:
+        return False
+    try:
+        date(int(found[1]), int(found[2]), int(found[3]))
+    except ValueError:
+        return False
+    return True
 
 
 def _flag(element: Element, value: bool, quirks: Quirks) -> str:

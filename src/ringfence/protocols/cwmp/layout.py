@@ -74,7 +74,8 @@ _transfer = (
 )
 _delay_seconds = Element("DelaySeconds", "delay_seconds", Kind.UNSIGNED)
 _access_list = Element("AccessList", "access_list", Kind.WORDS, 64, pattern="Subscriber")
-_notification = Element("Notification", "notification", Kind.UNSIGNED, 6)
+# Up to 6 from CWMP 1.2 on (lightweight notifications); nothing here asks for those.
+_notification = Element("Notification", "notification", Kind.UNSIGNED, 2)
 _state = Element("State", "state", Kind.UNSIGNED, 3)
 
 FAULT_PARTS = (Element("FaultCode", "fault_code", Kind.UNSIGNED), Element("FaultString", "fault_string", Kind.PROSE, 256))
