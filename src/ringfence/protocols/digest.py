@@ -6,6 +6,7 @@ is not `name=value`, is refused as a whole, because two readers could see two di
 """
 
 import hashlib
+import hmac
 import re
 from enum import StrEnum
 
@@ -141,14 +142,39 @@ def answer(challenge: Challenge, *, username: str, password: Secret, method: str
     return f"{value}, opaque={_quote(challenge.opaque)}" if challenge.opaque else value
 
 
-def expected_response(credentials: Credentials, *, ha1: str, method: str) -> str:
-    """The response that these credentials must carry when HA1 is right (RFC 7616 3.4.1)."""
+def expected_response(credentials: Credentials, *, ha1: str, method: str, body: bytes = b"") -> str:
+    """The response that these credentials must carry when HA1 is right (RFC 7616 3.4.1); `body` counts with qop auth-int only."""
     algorithm = algorithm_of(credentials.algorithm)
-    ha2 = hash_text(algorithm, f"{method}:{credentials.uri}")
+    protected = f"{method}:{credentials.uri}"
+    if credentials.qop.lower() == "auth-int":
+        protected += f":{_hash(algorithm, body)}"
+    elif credentials.qop and credentials.qop.lower() != "auth":
+        raise PeerError("The credentials have a quality of protection that is not known.", reason="digest_qop")
+    ha2 = hash_text(algorithm, protected)
     middle = credentials.nonce
     if credentials.qop:
         middle += f":{credentials.nc}:{credentials.cnonce}:{credentials.qop}"
     return hash_text(algorithm, f"{ha1}:{middle}:{ha2}")
+
+
+def verify(text: str, *, ha1: Secret, method: str, body: bytes = b"") -> bool:
+    """Whether the credentials in the value of an Authorization header were made with this HA1, in constant time.
+
+    Without qop (RFC 2069), with qop auth, and with auth-int over `body`. PeerError as `parse_credentials`, and for a quality of
+    protection that is none of these (`digest_qop`). The nonce is not judged here; see `nonces`.
+    """
+    given = _read(text)
+    credentials = parse_credentials(text)
+    if credentials.qop and not (credentials.nc and credentials.cnonce):
+        raise PeerError("Digest credentials with qop, but without nc or cnonce.", reason="digest_incomplete")
+    response = given.get("response", "").lower().encode("utf-8", "replace")
+    expected = expected_response(credentials, ha1=ha1.open(), method=method, body=body)
+    return hmac.compare_digest(expected.encode(), response)
+
+
+def ha1_of(*, username: str, realm: str, password: Secret, algorithm: Algorithm = Algorithm.MD5) -> Secret:
+    """What a server keeps instead of the password (RFC 7616 3.4.2). As good as the password in that realm: as secret, too."""
+    return Secret(hash_text(algorithm, f"{username}:{realm}:{password.open()}"))
 
 
 def algorithm_of(name: str) -> Algorithm:
@@ -161,8 +187,7 @@ def algorithm_of(name: str) -> Algorithm:
 
 def hash_text(algorithm: Algorithm, text: str) -> str:
     """Hexadecimal hash of a text in UTF-8."""
-    raw = text.encode("utf-8", "surrogatepass")
-    return hashlib.sha256(raw).hexdigest() if algorithm is Algorithm.SHA_256 else hashlib.md5(raw, usedforsecurity=False).hexdigest()
+    return _hash(algorithm, text.encode("utf-8", "surrogatepass"))
 
 
 def is_digest(text: str) -> bool:
@@ -187,6 +212,10 @@ def _read(text: str) -> dict[str, str]:
             raise PeerError("A Digest parameter is given twice.", reason="digest_repeated")
         read[key] = bare or (_quoted_pair(r"\1", quoted) if "\\" in quoted else quoted)
     return read
+
+
+def _hash(algorithm: Algorithm, raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest() if algorithm is Algorithm.SHA_256 else hashlib.md5(raw, usedforsecurity=False).hexdigest()
 
 
 def _quote(value: str) -> str:
