@@ -57,11 +57,12 @@ class CallWriter:
 
     def __init__(self, path: Path) -> None:
         repeating: Any = [name for name, _, coding in _FIELDS if coding is None]
+        packed = [name for name, _, coding in _FIELDS if coding != "PLAIN"]  # Hashes cannot be made smaller, only slower to read.
         self._writer = pq.ParquetWriter(
             path,
             _SCHEMA,
-            compression="zstd",
-            compression_level=1,
+            compression={name: "zstd" if name in packed else "none" for name, _, _ in _FIELDS},
+            compression_level=dict.fromkeys(packed, 1),
             use_dictionary=repeating,
             column_encoding={name: coding for name, _, coding in _FIELDS if coding is not None},
             write_statistics=False,
@@ -91,7 +92,9 @@ def read_calls(path: Path) -> Iterator[dict[str, NDArray[Any]]]:
         calls = {name: table.column(name).chunk(0).to_numpy(zero_copy_only=True) for name, _, _ in _FIELDS}
         started = calls["started_ms"]
         ring = calls.pop("ring_ms")
-        calls["answered_ms"] = np.where(ring >= 0, started + ring, 0)
+        answered = started + ring
+        answered *= ring >= 0
+        calls["answered_ms"] = answered
         calls["ended_ms"] = started + calls.pop("length_ms")
         calls["rate"] = calls["rate"].astype(np.int64)
         yield calls

@@ -10,11 +10,12 @@ import resource
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ringfence.apps.bench import kernel as traffic
 from ringfence.archive.replay_files import CallWriter, read_calls, windows_in_sql
@@ -73,17 +74,25 @@ def _write(folder: Path, options: dict[str, Any]) -> list[Path]:
     files = [folder / f"calls-{share}.parquet" for share in range(shares)]
     writers = [CallWriter(path) for path in files]
     written = 0
-    for columns in traffic.whole_calls(generator, keys, options["calls"]):
-        share = (columns[2] & (SLOTS - 1)) * shares // SLOTS
-        for number, writer in enumerate(writers):
-            mine = share == number
-            writer.write({name: columns[place][mine] for place, name in {**_NAMES, **_TIMES}.items()})
-        written += len(share)
-        _say(f"\r{written:,} calls written", end="")
+    writing: list[Future[None]] = []
+    with ThreadPoolExecutor(shares) as pool:  # One chunk is coded and written while the next is made.
+        for columns in traffic.whole_calls(generator, keys, options["calls"]):
+            share = (columns[2] & (SLOTS - 1)) * shares // SLOTS
+            for future in writing:
+                future.result()
+            writing = [pool.submit(_write_share, writer, columns, share == number) for number, writer in enumerate(writers)]
+            written += len(share)
+            _say(f"\r{written:,} calls written", end="")
+        for future in writing:
+            future.result()
     for writer in writers:
         writer.close()
     _say("")
     return files
+
+
+def _write_share(writer: CallWriter, columns: traffic.Columns, mine: NDArray[np.bool_]) -> None:
+    writer.write({name: columns[place][mine] for place, name in {**_NAMES, **_TIMES}.items()})
 
 
 def _judge(path: Path, accounts: int) -> dict[str, Any]:
