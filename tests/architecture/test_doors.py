@@ -21,6 +21,8 @@ MORE_DOORS: dict[str, str] = {
     "detection.layout": "the names of the kernel's detectors, their windows",
     "detection.rules": "rule sets as text, for a page that changes limits",
     "detection.composing.service": "versions and states of composed rules, a shell of its own beside the one of alerts",
+    "fleet.adapters": "the key that seals secrets, which the processes that use the room read from its file",
+    "fleet.session": "what to ask a device next, pure, which the ACS follows answer by answer",
     "subscribers.sheets": "the format of account lists and networks, which a backtest reads offline, where the service needs a database",
 }
 

@@ -15,6 +15,9 @@ from ringfence.base.secret import Secret
 HASH_KEY = "hash.key"
 """Key of the 64-bit account and call keys of the log. Losing it means that no old key can be computed again."""
 
+ACS_KEY = "acs.key"
+"""Key of the ACS's session cookies and Digest nonces; the same in every process that serves the same devices."""
+
 _SECRET_BYTES = 4096
 
 

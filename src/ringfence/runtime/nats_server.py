@@ -26,6 +26,7 @@ MAX_PAYLOAD = 8 * 1024 * 1024
 
 _ALL = tuple(plan.name for plan in STREAMS) + tuple(plan.stream for plan in BUCKETS)
 _READS: dict[str, tuple[str, ...]] = {
+    "acs": (),
     "edge": ("EVENTS", *(bucket_stream(name) for name in ("blocks", "exemptions", "edges", "leases"))),
 }
 _POLICY_BUCKETS = ("blocks", "exemptions", "releases", "breaker", "approvals", "proposals")
@@ -39,6 +40,7 @@ _WRITES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "worker": (("log.>", "event.>", "policy.command"), ("control", "leases")),
     "console": (("event.>", "policy.command"), ()),
     "api": (("event.>", "policy.command"), ()),
+    "acs": (("inform.>",), ()),
 }
 _HEARS: dict[str, tuple[str, ...]] = {
     "policy": ("policy.command",),

@@ -21,9 +21,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from ringfence.base.errors import OperatorError
 from ringfence.runtime.keys import key_folder
 
-RoleName = Literal["ingest", "detector", "policy", "edge", "worker", "console", "api"]
+RoleName = Literal["ingest", "detector", "policy", "edge", "worker", "console", "api", "acs"]
 
-ROLES: tuple[RoleName, ...] = ("ingest", "detector", "policy", "edge", "worker", "console", "api")
+ROLES: tuple[RoleName, ...] = ("ingest", "detector", "policy", "edge", "worker", "console", "api", "acs")
 """Every role, in the order of start; they stop in the opposite order. Its place also gives a role its metrics port."""
 
 PREFIX = "RINGFENCE_"
@@ -240,6 +240,64 @@ class Api(Surface):
     """Address and port."""
 
 
+class AcsLane(_Section):
+    """A listener for devices. What asks for a proof listens on loopback only, unless it has a certificate or a trusted proxy."""
+
+    listen: Address
+    """Address and port."""
+    authentication: Literal["none", "basic", "digest", "certificate"] = "digest"
+    """How a device proves who it is. `none` releases no secret to anybody."""
+    certificate_file: Path | None = None
+    """TLS certificate with its chain, PEM."""
+    key_file: Path | None = None
+    """Its private key, PEM."""
+    client_ca_file: Path | None = None
+    """Whose certificates devices carry, PEM; for `certificate`."""
+    oldest_tls: Literal["1.2", "1.0"] = "1.2"
+    """Oldest TLS that is spoken. `1.0` is for devices that know no better, best on a lane of their own."""
+    trusted_proxy: Network | Literal[""] = ""
+    """Network of the proxy that connects for devices with the PROXY protocol, version 2. Then nobody else may connect."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file belong together; set both")
+        if self.trusted_proxy and self.certificate_file:
+            raise ValueError("a trusted_proxy ends TLS itself; remove certificate_file or trusted_proxy")
+        if self.authentication == "certificate" and not (self.trusted_proxy or (self.certificate_file and self.client_ca_file)):
+            raise ValueError("certificates of devices need certificate_file, key_file and client_ca_file, or a trusted_proxy")
+        if self.authentication == "basic" and not (self.certificate_file or self.trusted_proxy):
+            raise ValueError("basic sends passwords; set certificate_file and key_file, or trusted_proxy, or use digest")
+        return self
+
+
+class AcsManaged(AcsLane):
+    """The lane of devices that have their own credential."""
+
+    listen: Address = "127.0.0.1:7547"
+    """Address and port."""
+
+
+class AcsBootstrap(AcsLane):
+    """The lane of new and reset devices: it hands out a URL, a CA and the device's own credential, nothing else."""
+
+    listen: Address = "127.0.0.1:7548"
+    """Address and port."""
+    authentication: Literal["none", "basic", "digest", "certificate"] = "none"
+    """How a device proves who it is. `none` releases no secret to anybody."""
+
+
+class Acs(_Section):
+    """The TR-069 ACS: its lanes and how many devices it talks to at once."""
+
+    managed: AcsManaged = AcsManaged()
+    bootstrap: AcsBootstrap = AcsBootstrap()
+    sessions: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Sessions at once; further devices are told to come back in 30 to 300 seconds (503 with Retry-After)."""
+    connections_per_address: Annotated[int, Field(ge=1, le=100_000)] = 64
+    """Connections of one IPv4 address or IPv6 /64 at once; more when devices share an address (CGNAT)."""
+
+
 class Archive(_Section):
     """Where calls and registrations are kept as Parquet (default `<data_dir>/archive`) and for how many days."""
 
@@ -262,7 +320,7 @@ class Metrics(_Section):
     """Prometheus text of each role on 127.0.0.1 at `base_port` plus the role's place; 0 switches it off."""
 
     base_port: Annotated[int, Field(ge=0, le=65_000)] = 9400
-    """First of seven ports on 127.0.0.1, one a role; 0 switches metrics off."""
+    """First of eight ports on 127.0.0.1, one a role; 0 switches metrics off."""
 
 
 class Log(_Section):
@@ -295,6 +353,7 @@ class Settings(BaseSettings):
     enforcement: Enforcement = Enforcement()
     console: Console = Console()
     api: Api = Api()
+    acs: Acs = Acs()
     archive: Archive = Archive()
     paging: Paging = Paging()
     metrics: Metrics = Metrics()

@@ -44,7 +44,7 @@ def test_nothing_set_gives_a_whole_installation_on_loopback(tmp_path: Path) -> N
         ("[operator]\ntime_zone = 'Berlin'", "'Berlin' is not a time zone; write one such as Europe/Berlin"),
         ("[console]\nlisten = '0.0.0.0:8080'", "can be reached from outside; set certificate_file and key_file, or trusted_proxy"),
         ("[api]\ncertificate_file = 'x'", "belong together; set both"),
-        ("roles = ['ingest', 'acs']", "roles.1 in {file} is wrong"),
+        ("roles = ['ingest', 'exporter']", "roles.1 in {file} is wrong"),
         ("[ingest", "is not TOML"),
     ],
 )

@@ -13,8 +13,9 @@ from ringfence.base.clock import system_clock
 from ringfence.base.errors import OperatorError
 from ringfence.detection.service import DetectionService
 from ringfence.enforcement.kamailio import EdgeDefinition, settings_file
+from ringfence.fleet.adapters import FLEET_KEY
 from ringfence.runtime.db import Database
-from ringfence.runtime.keys import HASH_KEY, ensure_key, read_key
+from ringfence.runtime.keys import ACS_KEY, HASH_KEY, ensure_key, read_key
 from ringfence.runtime.settings import Edge, Settings, split_address
 from ringfence.telephony.control import RatesChanged
 from ringfence.telephony.decks import default_deck_text
@@ -30,7 +31,7 @@ _PORTS = {"http": 80, "https": 443}
 def make_keys(settings: Settings) -> None:
     """Every secret that lives in the keys folder and is not there yet."""
     keys = settings.keys_dir
-    wanted = [keys / HASH_KEY, keys / DIALOG_KEY]
+    wanted = [keys / HASH_KEY, keys / DIALOG_KEY, keys / FLEET_KEY, keys / ACS_KEY]
     wanted += [agent.key_file for agent in settings.ingest.agents if agent.key_file is not None]
     wanted += [edge.token_file for edge in settings.enforcement.edges if edge.token_file is not None]
     for file in wanted:

@@ -50,6 +50,9 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         yield _port(settings.console.listen, "console.listen")
     if "api" in roles:
         yield _port(settings.api.listen, "api.listen")
+    if "acs" in roles:
+        yield _port(settings.acs.managed.listen, "acs.managed.listen")
+        yield _port(settings.acs.bootstrap.listen, "acs.bootstrap.listen")
     if settings.metrics.base_port:
         for role in roles:
             yield _port(f"127.0.0.1:{settings.metrics.base_port + ROLES.index(role)}", "metrics.base_port")
@@ -64,6 +67,8 @@ def _files(settings: Settings) -> Iterator[Finding]:
     named += [("detection.rules_file", settings.detection.rules_file)]
     for name, surface in (("console", settings.console), ("api", settings.api)):
         named += [(f"{name}.certificate_file", surface.certificate_file), (f"{name}.key_file", surface.key_file)]
+    for lane, chosen in (("managed", settings.acs.managed), ("bootstrap", settings.acs.bootstrap)):
+        named += [(f"acs.{lane}.{field}", getattr(chosen, field)) for field in ("certificate_file", "key_file", "client_ca_file")]
     for name, path in named:
         if path is not None and path.parent != keys and not os.access(path, os.R_OK):
             yield Finding(subject=name, problem=f"{name} names {path}, which cannot be read; create it or correct the setting.")

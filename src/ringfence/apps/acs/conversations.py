@@ -1,0 +1,445 @@
+"""TR-069 sessions: which session a request belongs to, what the device says, what it is asked next.
+
+Wires the conversation (`protocols.cwmp`), the proof, the room of devices (`fleet`) and the bus; decides nothing about devices itself.
+The one thing to know: the connection is the session. The cookie is for devices that come back on another one, and every answer renews it.
+"""
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from ringfence.apps.acs.batch import Batcher
+from ringfence.apps.acs.front import Caller
+from ringfence.apps.acs.proof import Proven, Prover
+from ringfence.apps.acs.seal import NAME, CookieSealer, Ticket, cookie_in
+from ringfence.apps.acs.wire import Post, RefusedError, Reply
+from ringfence.base.clock import Clock
+from ringfence.base.errors import ConflictError, PeerError, UnavailableError
+from ringfence.base.ids import new_id
+from ringfence.fleet.model import Admitted, InformSeen, Lane, SessionDone, Standing
+from ringfence.fleet.service import FleetService
+from ringfence.fleet.session import Work, answered, next_request
+from ringfence.protocols.cwmp import AcsConnection, Ended, HandedOver, InformReceived, QuirkTable, RequestReceived, ResponseReceived
+from ringfence.protocols.cwmp.messages import (
+    AutonomousTransferComplete,
+    AutonomousTransferCompleteResponse,
+    Fault,
+    GetParameterNames,
+    GetParameterValues,
+    GetRPCMethods,
+    GetRPCMethodsResponse,
+    Inform,
+    InformResponse,
+    Reboot,
+    RequestDownload,
+    RequestDownloadResponse,
+    SetParameterValues,
+    TransferComplete,
+    TransferCompleteResponse,
+)
+from ringfence.runtime.metrics import counter, gauge, histogram
+
+METHODS = ("Inform", "GetRPCMethods", "TransferComplete", "AutonomousTransferComplete", "RequestDownload")
+SESSION_MS = 30_000
+"""So long a session waits for its device to come back on another connection."""
+RETRY_LEAST_SECONDS, RETRY_SPREAD_SECONDS = 30, 270
+"""Of Retry-After: spread evenly, so that those who were sent away do not come back together."""
+STORM_BURST, STORM_REFILL_MS = 12, 5_000
+"""Informs of one device: a dozen at once, then one in five seconds (a TD-W8980 was seen with one every five, retry count 1,490)."""
+STORM_DEVICES = 200_000
+ENDED = 100_000
+"""Ended sessions that are remembered; at 2,000 a second that is longer than a cookie lives."""
+MAX_TRANSCRIPT = 500
+SLOTS = 1024
+
+_sessions = gauge("ringfence_acs_open_sessions", "Sessions that are open.")
+_begun = counter("ringfence_acs_sessions_total", "Sessions and attempts that ended, by how.", ("how",))
+_seconds = histogram(
+    "ringfence_acs_session_seconds", "From Inform to the end of a session.", (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
+)
+
+
+class InformTold(msgspec.Struct, frozen=True):
+    """What is told on the bus of an ordinary Inform, as JSON on `inform.<slot>`."""
+
+    device_id: int
+    oui: str
+    product_class: str
+    serial_number: str
+    peer_ip: str
+    line: str
+    standing: str
+    events: tuple[str, ...]
+    retry_count: int
+    at_ms: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """One session. `caller` None: its connection is gone."""
+
+    session_id: str
+    connection: AcsConnection
+    proven: Proven
+    address: str
+    began_ms: int
+    caller: Caller | None
+    admitted: Admitted | None = None
+    work: Work | None = None
+    step: int = 0
+    left_ms: int = 0
+    rebooted: bool = False
+    touched: bool = False
+    """More than an Inform happened."""
+    command_keys: list[tuple[str, int, str]] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
+    transcript: list[str] = field(default_factory=list)
+
+    def say(self, line: str) -> None:
+        """A line of the transcript: methods, counts and codes, never a value."""
+        if len(self.transcript) < MAX_TRANSCRIPT:
+            self.transcript.append(line)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What the lanes of a process share."""
+
+    fleet: FleetService
+    admit: Batcher[InformSeen, Admitted]
+    settle: Batcher[SessionDone, None]
+    announce: Callable[[str, bytes], Awaitable[None]]
+    quirks: QuirkTable
+    cookies: CookieSealer
+    clock: Clock
+    most: int
+    sessions: dict[str, Session]
+    storms: "Storms"
+    ended: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    """Sessions that ended here lately: their cookies are worth nothing."""
+    refused: Callable[[str, str], None]
+
+
+def settling(fleet: FleetService) -> Callable[[Sequence[SessionDone]], Awaitable[Sequence[None]]]:
+    """`FleetService.settle` as a batch with one result each."""
+
+    async def settle(done: Sequence[SessionDone]) -> Sequence[None]:
+        await fleet.settle(done)
+        return [None] * len(done)
+
+    return settle
+
+
+class Storms:
+    """How often a device may inform. Bounded; what is pushed out begins anew."""
+
+    def __init__(self) -> None:
+        self._allowed: OrderedDict[tuple[str, str, str], tuple[float, int]] = OrderedDict()
+
+    def take(self, key: tuple[str, str, str], now_ms: int) -> bool:
+        """Whether one more Inform is borne now."""
+        left, at_ms = self._allowed.get(key, (float(STORM_BURST), now_ms))
+        left = min(float(STORM_BURST), left + (now_ms - at_ms) / STORM_REFILL_MS)
+        self._allowed[key] = (max(left - 1, 0.0), now_ms)
+        self._allowed.move_to_end(key)
+        if len(self._allowed) > STORM_DEVICES:
+            self._allowed.popitem(last=False)
+        return left >= 1
+
+
+class Conversations:
+    """The sessions of one lane; `handle` is the front's handler."""
+
+    def __init__(self, shared: Shared, prover: Prover, lane: Lane) -> None:
+        self._shared = shared
+        self._prover = prover
+        self._lane = lane
+        self.closing = False
+
+    async def handle(self, caller: Caller, post: Post) -> Reply:
+        """One request of a device."""
+        session = caller.session
+        if session is None:
+            found = await self._find(caller, post)
+            if isinstance(found, Reply):
+                return found
+            session = found
+        assert isinstance(session, Session)
+        try:
+            reply = await self._turn(session, caller, post)
+        except PeerError as error:
+            await self._end(session, "refused")
+            if isinstance(error, RefusedError):
+                raise
+            raise RefusedError(400, str(error), reason=error.reason) from error
+        except (UnavailableError, ConflictError):
+            self._drop(session, "unavailable")
+            return self._later("unavailable")
+        session.step += 1
+        if session.session_id in self._shared.sessions:
+            return Reply(status=reply.status, body=reply.body, headers=(*reply.headers, self._cookie(session)), close=reply.close)
+        return reply
+
+    def left(self, caller: Caller) -> None:
+        """A connection ended: its session waits a while for its device."""
+        session = caller.session
+        if isinstance(session, Session) and session.caller is caller:
+            session.caller = None
+            session.left_ms = self._shared.clock()
+
+    # Which session
+
+    async def _find(self, caller: Caller, post: Post) -> Session | Reply:
+        shared = self._shared
+        cookie = cookie_in(post.headers.get("cookie", ""))
+        ticket = self._ticket(cookie, caller) if cookie and not _opens(post.body) else None
+        if ticket is None and (self.closing or len(shared.sessions) >= shared.most):
+            return self._later("busy")
+        try:
+            proven = await self._prover.prove(caller, post)
+        except UnavailableError:
+            return self._later("unavailable")
+        if isinstance(proven, Reply):
+            return proven
+        session = self._resume(ticket, proven) if ticket is not None else self._open(proven, caller)
+        session.caller, caller.session = caller, session
+        return session
+
+    def _ticket(self, cookie: str, caller: Caller) -> Ticket:
+        """The cookie opened, and refused when it is used elsewhere than where it was made."""
+        try:
+            ticket = self._shared.cookies.open(cookie, self._shared.clock())
+        except PeerError as error:
+            raise RefusedError(400, str(error), reason=error.reason) from error
+        if ticket.address != caller.address or ticket.lane != self._lane.value:
+            raise RefusedError(403, "That cookie belongs to another device.", reason="cookie_stolen")
+        return ticket
+
+    def _resume(self, ticket: Ticket, proven: Proven) -> Session:
+        """The session of a cookie. One that another process held goes on without work: it can only end well."""
+        if ticket.proven_name != proven.name:
+            raise RefusedError(403, "That cookie belongs to another device.", reason="cookie_stolen")
+        shared = self._shared
+        session = shared.sessions.get(ticket.session_id)
+        if session is None:
+            if ticket.session_id in shared.ended:
+                raise RefusedError(403, "That cookie was used before.", reason="cookie_replayed")
+            if not ticket.frozen:
+                raise RefusedError(400, "That session has ended.", reason="cookie_expired")
+            connection = AcsConnection.thaw(shared.quirks, ticket.frozen)
+            session = self._open(proven, None, connection=connection, session_id=ticket.session_id, address=ticket.address)
+            session.step = ticket.step
+        if session.step != ticket.step:
+            raise RefusedError(403, "That cookie was used before.", reason="cookie_replayed")
+        session.step += 1  # Taken: the same cookie on a third connection is a copy.
+        if session.caller is not None:
+            session.caller.session = None
+        return session
+
+    def _open(
+        self, proven: Proven, caller: Caller | None, *, connection: AcsConnection | None = None, session_id: str = "", address: str = ""
+    ) -> Session:
+        shared = self._shared
+        session = Session(
+            session_id=session_id or new_id("s"),
+            connection=connection or AcsConnection(shared.quirks),
+            proven=proven,
+            address=caller.address if caller is not None else address,
+            began_ms=shared.clock(),
+            caller=caller,
+        )
+        shared.sessions[session.session_id] = session
+        _sessions.set(len(shared.sessions))
+        return session
+
+    def _cookie(self, session: Session) -> tuple[str, str]:
+        shared = self._shared
+        ticket = Ticket(
+            session_id=session.session_id,
+            step=session.step,
+            lane=self._lane.value,
+            address=session.address,
+            proven_name=session.proven.name,
+            device_id=session.admitted.device_id if session.admitted else 0,
+            until_ms=shared.clock() + SESSION_MS,
+            frozen=session.connection.freeze(),
+        )
+        secure = "; Secure" if session.caller is not None and session.caller.tls else ""
+        return "Set-Cookie", f"{NAME}={shared.cookies.seal(ticket)}; Path=/; HttpOnly{secure}"
+
+    # What is said
+
+    async def _turn(self, session: Session, caller: Caller, post: Post) -> Reply:
+        connection = session.connection
+        match connection.receive(post.body, post.charset):
+            case InformReceived(inform=inform, version=version):
+                return await self._informed(session, caller, inform, version)
+            case RequestReceived(request=request):
+                session.touched = True
+                session.say(f"device: {type(request).__name__}")
+                return Reply(status=200, body=connection.respond(await self._wanted(session, request)))
+            case ResponseReceived(request=request, response=response):
+                session.say(f"device: {type(response).__name__}{f' {response.fault_code}' if isinstance(response, Fault) else ''}")
+                if isinstance(request, Reboot):
+                    if not isinstance(response, Fault):
+                        session.started.append(request.command_key)
+                elif session.work is not None:
+                    assert isinstance(request, GetParameterNames | GetParameterValues | SetParameterValues)
+                    session.work = answered(session.work, request, response)  # type: ignore[arg-type]  # The connection matched them.
+                return await self._next(session)
+            case HandedOver():
+                return await self._next(session)
+            case Ended():
+                return await self._finish(session)
+
+    async def _informed(self, session: Session, caller: Caller, inform: Inform, version: str) -> Reply:
+        shared, device, now = self._shared, inform.device_id, self._shared.clock()
+        if not shared.storms.take((caller.address, device.oui, device.serial_number), now):
+            shared.refused(caller.address, "inform_storm")
+            self._drop(session, "storm")
+            return self._later("storm")
+        seen = InformSeen(
+            device=device,
+            peer_ip=caller.address,
+            lane=self._lane,
+            proof=session.proven.proof,
+            proven_name=session.proven.name,
+            events=tuple(inform.events),
+            parameters=tuple(inform.parameters),
+            retry_count=inform.retry_count,
+            version=version,
+            at_ms=now,
+        )
+        admitted = await shared.admit.do(seen)
+        if admitted.standing is Standing.REFUSED:
+            raise RefusedError(403, "This device may not speak for that serial number.", reason=f"device_{admitted.reason}")
+        session.admitted, session.work = admitted, admitted.work
+        session.say(f"device: Inform {', '.join(event.event_code for event in inform.events)}"[:200])
+        await self._tell(seen, admitted)
+        return Reply(status=200, body=session.connection.respond(InformResponse()))
+
+    async def _tell(self, seen: InformSeen, admitted: Admitted) -> None:
+        """On the bus, where whoever misses it asks PostgreSQL: ordinary Informs are not stored there."""
+        told = InformTold(
+            device_id=admitted.device_id,
+            oui=seen.device.oui,
+            product_class=seen.device.product_class,
+            serial_number=seen.device.serial_number,
+            peer_ip=seen.peer_ip,
+            line=admitted.line,
+            standing=admitted.standing.value,
+            events=tuple(event.event_code for event in seen.events),
+            retry_count=seen.retry_count,
+            at_ms=seen.at_ms,
+        )
+        try:
+            await self._shared.announce(f"inform.{admitted.device_id % SLOTS}", msgspec.json.encode(told))
+        except UnavailableError:
+            _begun.labels("not_announced").inc()
+
+    async def _wanted(
+        self, session: Session, request: object
+    ) -> TransferCompleteResponse | AutonomousTransferCompleteResponse | GetRPCMethodsResponse | RequestDownloadResponse | Fault:
+        match request:
+            case TransferComplete(command_key=command_key, fault_code=code, fault_string=text):
+                # Committed before it is answered: the device never tells again (TR-069 A.3.3.2).
+                await self._settle(session, command_keys=((command_key, code, text),))
+                return TransferCompleteResponse()
+            case AutonomousTransferComplete():
+                return AutonomousTransferCompleteResponse()
+            case GetRPCMethods():
+                return GetRPCMethodsResponse(METHODS)
+            case RequestDownload():
+                return RequestDownloadResponse()
+            case _:
+                return Fault(8000, "Method not supported")
+
+    async def _next(self, session: Session) -> Reply:
+        """Ask on, or end."""
+        work = session.work
+        request = next_request(work) if work is not None else None
+        if request is not None:
+            session.touched = True
+            session.say(f"acs: {type(request).__name__}")
+            return Reply(status=200, body=session.connection.ask(request))
+        if work is not None and work.needs_reboot and not session.rebooted:
+            session.rebooted = session.touched = True
+            try:
+                command_key = await self._shared.fleet.ordered(work.device_id, Reboot(""))
+            except ConflictError:
+                session.say("acs: a Reboot is under way already")
+            else:
+                session.say("acs: Reboot")
+                return Reply(status=200, body=session.connection.ask(Reboot(command_key)))
+        return await self._finish(session)
+
+    async def _finish(self, session: Session) -> Reply:
+        if session.touched:
+            await self._settle(session, work=session.work)
+        ending = session.connection.finish()
+        if not ending.once_more:
+            self._drop(session, "finished")
+        return Reply(status=ending.status_code, body=ending.body)
+
+    # The end
+
+    async def _settle(self, session: Session, *, work: Work | None = None, command_keys: tuple[tuple[str, int, str], ...] = ()) -> None:
+        if session.admitted is None:
+            return
+        ending = not command_keys
+        done = SessionDone(
+            device_id=session.admitted.device_id,
+            session_id=session.session_id,
+            work=work,
+            at_ms=self._shared.clock(),
+            command_keys=command_keys,
+            started=tuple(session.started) if ending else (),
+            transcript=tuple(session.transcript) if ending else (),
+        )
+        await self._shared.settle.do(done)
+        if ending:
+            session.touched = False
+
+    async def _end(self, session: Session, how: str) -> None:
+        """End a session before its time; what it learnt is kept."""
+        self._drop(session, how)
+        if session.touched and session.admitted is not None:
+            try:
+                await self._settle(session, work=session.work)
+            except (UnavailableError, ConflictError):
+                _begun.labels("not_settled").inc()
+
+    def _drop(self, session: Session, how: str) -> None:
+        if self._shared.sessions.pop(session.session_id, None) is not None:
+            self._shared.ended[session.session_id] = None
+            if len(self._shared.ended) > ENDED:
+                self._shared.ended.popitem(last=False)
+            _begun.labels(how).inc()
+            _seconds.observe((self._shared.clock() - session.began_ms) / 1000)
+            _sessions.set(len(self._shared.sessions))
+        if session.caller is not None:
+            session.caller.session = None
+
+    async def sweep(self) -> None:
+        """End the sessions whose device did not come back, for ever."""
+        shared = self._shared
+        while True:
+            await asyncio.sleep(1.0)
+            limit = shared.clock() - SESSION_MS
+            for session in [one for one in shared.sessions.values() if one.caller is None and one.left_ms < limit]:
+                await self._end(session, "left")
+
+    def _later(self, why: str) -> Reply:
+        """503, and when to come back."""
+        _begun.labels(why).inc()
+        seconds = RETRY_LEAST_SECONDS + secrets.randbelow(RETRY_SPREAD_SECONDS)
+        return Reply(status=503, headers=(("Retry-After", str(seconds)),), close=True)
+
+
+def _opens(body: bytes) -> bool:
+    """Whether a body looks like an Inform: a device that starts over sends the cookie of its last session with it."""
+    return b"Inform" in body[:4096] and b"InformResponse" not in body[:4096]

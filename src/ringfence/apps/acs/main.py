@@ -1,0 +1,140 @@
+"""`python -m ringfence.apps.acs.main`: the ACS. Two lanes, one set of sessions; with PostgreSQL away it answers 503 and stays.
+
+An orderly stop takes nobody new and lets sessions that run come to their end.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+from dataclasses import dataclass
+
+from ringfence.access.service import AccessService
+from ringfence.apps.acs.auditor import Auditor
+from ringfence.apps.acs.batch import Batcher
+from ringfence.apps.acs.conversations import Conversations, Shared, Storms, settling
+from ringfence.apps.acs.front import Front
+from ringfence.apps.acs.proof import Prover
+from ringfence.apps.acs.seal import CookieSealer
+from ringfence.apps.acs.tls import context_of
+from ringfence.apps.acs.wire import Limits
+from ringfence.base.clock import monotonic_seconds
+from ringfence.base.errors import OperatorError
+from ringfence.fleet.adapters import FLEET_KEY, FileKeys, Sealer
+from ringfence.fleet.model import Lane
+from ringfence.fleet.service import FleetService
+from ringfence.protocols.cwmp import built_in
+from ringfence.protocols.nonces import NonceMint
+from ringfence.runtime.db import Database
+from ringfence.runtime.http import open_listener
+from ringfence.runtime.keys import ACS_KEY, read_key
+from ringfence.runtime.role import Role, run_role
+from ringfence.runtime.settings import AcsLane, Settings, is_loopback
+
+GOODBYE_SECONDS = 8.0
+"""For sessions that run when the role is told to stop; the supervisor kills after ten."""
+BEAT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Open:
+    """A lane that listens."""
+
+    front: Front
+    conversations: Conversations
+
+
+async def run(role: Role) -> None:
+    """Be the ACS until cancelled."""
+    settings = role.settings
+    lanes = ((Lane.MANAGED, settings.acs.managed), (Lane.BOOTSTRAP, settings.acs.bootstrap))
+    for name, lane in lanes:
+        check_lane(lane, name=name.value)
+    async with Database(settings.database, name="acs") as db, asyncio.TaskGroup() as group:
+        auditor = Auditor(AccessService(db, role.clock))
+        shared = _shared(role, db, auditor, group)
+        opened = [await _listen(name, lane, shared, settings, group) for name, lane in lanes]
+        tasks = [group.create_task(auditor.run()), group.create_task(_beat(role, shared))]
+        tasks += [group.create_task(one.front.sweep()) for one in opened] + [group.create_task(opened[0].conversations.sweep())]
+        role.ready()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await _say_goodbye(opened, shared)
+            await auditor.flush()
+            for task in tasks:
+                task.cancel()
+
+
+def check_lane(lane: AcsLane, *, name: str) -> None:
+    """Refuse what would hand settings to whoever listens on the way."""
+    if lane.certificate_file is None and not lane.trusted_proxy and not is_loopback(lane.listen) and lane.authentication != "none":
+        raise OperatorError(
+            f"acs.{name}.listen {lane.listen} can be reached from other machines without TLS: set certificate_file and key_file, or name"
+            f" the proxy that adds TLS as trusted_proxy, or set authentication to none, which releases no secret.",
+            reason="open_without_tls",
+        )
+
+
+def _shared(role: Role, db: Database, auditor: Auditor, group: asyncio.TaskGroup) -> Shared:
+    settings = role.settings
+    fleet = FleetService(db, Sealer(FileKeys(settings.keys_dir / FLEET_KEY)), None, clock=role.clock)
+    return Shared(
+        fleet=fleet,
+        admit=Batcher(fleet.admit, group),
+        settle=Batcher(settling(fleet), group),
+        announce=role.bus.announce,
+        quirks=built_in(),
+        cookies=CookieSealer(read_key(settings.keys_dir / ACS_KEY)),
+        clock=role.clock,
+        most=settings.acs.sessions,
+        sessions={},
+        storms=Storms(),
+        refused=auditor.refused,
+    )
+
+
+async def _listen(name: Lane, lane: AcsLane, shared: Shared, settings: Settings, group: asyncio.TaskGroup) -> _Open:
+    prover = Prover(
+        shared.fleet.credential,
+        NonceMint(hashlib.blake2b(read_key(settings.keys_dir / ACS_KEY).open().encode(), digest_size=32, person=b"rf-acs-nonce").digest()),
+        shared.clock,
+        lane=name,
+        authentication=lane.authentication,
+        refused=shared.refused,
+    )
+    conversations = Conversations(shared, prover, name)
+    front = Front(
+        conversations.handle,
+        name=name.value,
+        limits=Limits(connections=4 * settings.acs.sessions, connections_per_address=settings.acs.connections_per_address),
+        group=group,
+        tls=context_of(lane, name=name.value),
+        trusted_proxy=lane.trusted_proxy,
+        refused=shared.refused,
+        left=conversations.left,
+    )
+    await front.start(open_listener(lane.listen, name=f"acs.{name.value}"))
+    return _Open(front=front, conversations=conversations)
+
+
+async def _beat(role: Role, shared: Shared) -> None:
+    """What the console's board shows."""
+    while True:
+        role.board.figures["sessions_open"] = len(shared.sessions)
+        await asyncio.sleep(BEAT_SECONDS)
+
+
+async def _say_goodbye(opened: list[_Open], shared: Shared) -> None:
+    for one in opened:
+        one.conversations.closing = True
+        one.front.stop()
+    deadline = monotonic_seconds() + GOODBYE_SECONDS
+    with contextlib.suppress(asyncio.CancelledError):
+        while any(session.caller is not None for session in shared.sessions.values()) and monotonic_seconds() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    for one in opened:
+        one.front.abort()
+
+
+if __name__ == "__main__":
+    run_role("acs", run)
