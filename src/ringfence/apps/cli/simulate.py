@@ -1,15 +1,19 @@
-"""`ringfence simulate`: labelled traffic of a whole operator, written as files of the formats that `backtest` and others read.
+"""`ringfence simulate`: labelled traffic of a whole operator, as files of the formats that `backtest` and others read, and its devices.
 
-Joins the generators with the writer of Parquet files; it decides nothing about traffic. Progress goes to stderr, the sums to stdout.
+Joins the generators with the writer of Parquet files, and runs devices against an ACS; it decides nothing about either.
+Progress goes to stderr, the sums to stdout.
 """
 
+import asyncio
 import csv
 import json
+import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import typer
 from rich.console import Console
@@ -29,6 +33,10 @@ from ringfence.archive.record_writer import (
     Words,
 )
 from ringfence.base.errors import OperatorError
+from ringfence.simulators.devices.behaviour import Behaviour, Oddity, read_behaviour
+from ringfence.simulators.devices.models import built_in, read_models
+from ringfence.simulators.devices.wire import target_of
+from ringfence.simulators.devices.world import FACTORY_PASSWORD, World, WorldSettings
 from ringfence.simulators.traffic import population, sources
 from ringfence.simulators.traffic.columns import Calls, Registrations
 from ringfence.simulators.traffic.fraud import SCENARIOS, cases_of
@@ -37,7 +45,9 @@ from ringfence.simulators.traffic.truth import ordinary_rows, truth_rows
 from ringfence.telephony.decks import default_deck_text
 from ringfence.telephony.rates import read_deck
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Traffic of a made-up operator, with the truth beside it.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Traffic of a made-up operator with the truth beside it, and its devices."
+)
 
 HOME = "DE"
 DIRECTIONS = ("out", "in", "forwarded")
@@ -79,6 +89,88 @@ def calls(
             f"{folder}: {written['calls']:,} calls and {written['registrations']:,} registrations of {accounts:,} accounts in {days} days, "
             f"{written['cases']:,} cases of fraud with {written['fraud_calls']:,} calls for EUR {written['fraud_eur']:,.2f}."
         )
+
+
+@app.command()
+def devices(
+    acs: Annotated[str, typer.Option("--acs", help="URL of the ACS.")],
+    count: Annotated[int, typer.Option("--devices", min=1, max=200_000, help="How many.")] = 100,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Real seconds to run.")] = 60.0,
+    trees: Annotated[Path | None, typer.Option("--trees", help="A folder of CSV files with trees; else two made-up models.")] = None,
+    behaviour: Annotated[Path | None, typer.Option("--behaviour", help="A TOML file about how they behave.")] = None,
+    oddity: Annotated[list[Oddity] | None, typer.Option("--oddity", help="A habit of real devices; may be repeated.")] = None,
+    scale: Annotated[float, typer.Option("--scale", min=0.01, max=100_000, help="Simulated seconds in a real one.")] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same devices.")] = 1,
+    password: Annotated[str, typer.Option("--password", help="Of the factory; {serial} is the serial number.")] = FACTORY_PASSWORD,
+    ca: Annotated[Path | None, typer.Option("--ca", help="Certificates to trust, PEM.")] = None,
+    certificate: Annotated[Path | None, typer.Option("--certificate", help="Certificate and key of all devices, PEM.")] = None,
+    spread: Annotated[bool, typer.Option("--spread", help="Give each an address of its own in 127.0.0.0/8.")] = False,
+    power_cut: Annotated[float, typer.Option("--power-cut", min=0, help="Real seconds until all lose power; 0 is never.")] = 0.0,
+    progress: Annotated[bool, typer.Option("--progress/--no-progress", help="Show a bar on stderr.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object about what happened.")] = False,
+) -> None:
+    """Run devices of TR-069 against an ACS for a while, and count what happened."""
+    told = read_behaviour(_text(behaviour)) if behaviour is not None else Behaviour()
+    if oddity:
+        told = msgspec.structs.replace(told, oddities=tuple(dict.fromkeys((*told.oddities, *oddity))))
+    target_of(acs)
+    settings = WorldSettings(
+        acs=acs,
+        devices=count,
+        models=built_in() if trees is None else read_models(trees),
+        behaviour=told,
+        seed=seed,
+        scale=scale,
+        password=password,
+        tls=_trust(ca, certificate),
+        spread=spread,
+    )
+    facts = asyncio.run(_live(settings, seconds, power_cut, shown=progress))
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        typer.echo(f"{name:<24} {value}")
+
+
+async def _live(settings: WorldSettings, seconds: float, power_cut: float, *, shown: bool) -> dict[str, Any]:
+    """Run a world for so many seconds; its report."""
+    world = World(settings)
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + seconds
+    world.start_all()
+    if power_cut:
+        loop.call_later(power_cut, world.power_cut)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
+            task = bar.add_task("devices", total=seconds)
+            while (left := ends - loop.time()) > 0:
+                await asyncio.sleep(min(0.5, left))
+                done = world.counters["sessions_done"]
+                bar.update(task, completed=seconds - max(0.0, left), description=f"{done:,} sessions")
+        return world.report()
+    finally:
+        await world.close()
+
+
+def _trust(ca: Path | None, certificate: Path | None) -> ssl.SSLContext | None:
+    if ca is None and certificate is None:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=None if ca is None else str(ca))
+        if certificate is not None:
+            context.load_cert_chain(certificate)
+    except OSError as refused:  # ssl.SSLError is one.
+        raise OperatorError(f"The certificates cannot be used: {refused}.", reason="bad_certificate") from None
+    return context
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as refused:
+        raise OperatorError(f"{path} cannot be read: {refused}.", reason="bad_behaviour") from None
 
 
 def _write_days(planned: Simulation, folder: Path, *, shown: bool) -> dict[str, Any]:
