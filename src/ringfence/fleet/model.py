@@ -13,7 +13,27 @@ from ringfence.fleet.lifecycle import Life
 from ringfence.fleet.session import Work
 from ringfence.protocols.cwmp.messages import DeviceId, Event, ParameterValue
 
-__all__ = ["Admitted", "Credential", "InformSeen", "Lane", "Life", "LineSeen", "Link", "Proof", "SessionDone", "Standing", "names_of"]
+__all__ = [
+    "Admitted",
+    "Count",
+    "Credential",
+    "Device",
+    "DevicesImported",
+    "Entry",
+    "Filter",
+    "Firmware",
+    "InformSeen",
+    "Lane",
+    "Life",
+    "LineSeen",
+    "Link",
+    "Proof",
+    "Reported",
+    "SessionDone",
+    "Sleeper",
+    "Standing",
+    "names_of",
+]
 
 BINDING_CHARS = 256
 """Of a line or customer name."""
@@ -120,6 +140,123 @@ class SessionDone:
     started: tuple[str, ...] = ()
     """CommandKeys whose RPC the device accepted and will report on."""
     transcript: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """What a page of devices is about; an empty text matches everything. `serial`: how a serial number begins."""
+
+    life: str = ""
+    standing: str = ""
+    oui: str = ""
+    product_class: str = ""
+    software_version: str = ""
+    region: str = ""
+    label: str = ""
+    customer: str = ""
+    line: str = ""
+    serial: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A device as lists show it. Times are 0 when there was none."""
+
+    device_id: int
+    oui: str
+    product_class: str
+    serial_number: str
+    life: Life
+    life_since_ms: int
+    standing: Standing
+    standing_reason: str
+    line: str
+    customer: str
+    region: str
+    labels: tuple[str, ...]
+    link: Link
+    data_model: str
+    software_version: str
+    hardware_version: str
+    replaced_by: int
+    last_inform_ms: int
+    peer_ip: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """A line of the fleet's summary."""
+
+    oui: str
+    product_class: str
+    software_version: str
+    life: str
+    region: str
+    devices: int
+    counted_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """A parameter as the device reported it. `in_inform`: later Informs said the same; its age is that of the last Inform."""
+
+    name: str
+    value: str
+    writable: bool | None
+    in_inform: bool
+    reported_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An entry of a device's history."""
+
+    entry_id: int
+    occurred_ms: int
+    kind: str
+    name: str
+    old_value: str
+    new_value: str
+    person: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firmware:
+    """A file of the catalogue, by its hash."""
+
+    sha256: str
+    oui: str
+    product_class: str
+    version: str
+    size_bytes: int
+    file_name: str
+    signature: str
+    """`vendor_checked`, `vendor_unchecked` or `none`: what is known of the vendor's signature."""
+    added_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sleeper:
+    """A device somebody wants awake, with what a connection request needs. Its URL is the device's own claim."""
+
+    device_id: int
+    tries: int
+    link: Link
+    line: str
+    peer_ip: str
+    request_url: str
+    udp_address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevicesImported:
+    """What an import of devices did."""
+
+    rows: int
+    added: int
+    changed: int
+    bad: tuple[tuple[int, str], ...]
+    """Line and sentence of what was skipped, the first hundred."""
 
 
 def names_of(device: DeviceId) -> tuple[str, str]:

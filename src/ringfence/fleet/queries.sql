@@ -180,10 +180,9 @@ returning username;
 delete from fleet.credentials where device_id = %(device_id)s::bigint;
 
 -- last_order --
--- The device's row is the lock: two processes cannot number the same attempt.
-with locked as (select device_id from fleet.devices where device_id = %(device_id)s::bigint for update)
-select coalesce(max(o.attempt), 0) as attempt, coalesce(bool_or(o.state in ('committed', 'started')), false) as open, count(locked.device_id) as devices
-from locked left join fleet.orders o on o.device_id = locked.device_id and o.purpose = %(purpose)s;
+-- After `hold_device`: its lock makes this see what the process before committed, so two cannot number the same attempt.
+select coalesce(max(attempt), 0) as attempt, coalesce(bool_or(state in ('committed', 'started')), false) as open
+from fleet.orders where device_id = %(device_id)s::bigint and purpose = %(purpose)s;
 
 -- add_order --
 insert into fleet.orders (command_key, device_id, method, purpose, attempt, state, committed_at, changed_at, deadline_at)
@@ -216,3 +215,182 @@ on conflict (session_id) do nothing;
 -- hold_device --
 select device_id, life, line, customer, data_model, oui, product_class, serial_number from fleet.devices
 where device_id = %(device_id)s::bigint for update;
+
+-- page_devices --
+-- In the order of their ids, after the last one of the page before; an empty filter matches everything. The page is cut before `presence` joins:
+-- joined first, a page in the middle of three million devices would walk that table from its beginning.
+select d.device_id, d.oui, d.product_class, d.serial_number, d.life, ringfence.ms(d.life_since_at) as life_since_ms, d.standing, d.standing_reason,
+    d.line, d.customer, d.region, d.labels, d.link, d.data_model, d.software_version, d.hardware_version,
+    coalesce(d.replaced_by, 0) as replaced_by, ringfence.ms(p.last_inform_at) as last_inform_ms, coalesce(p.peer_ip, '') as peer_ip
+from (select * from fleet.devices d
+where d.device_id > %(after)s::bigint
+  and (%(life)s = '' or d.life = %(life)s)
+  and (%(standing)s = '' or d.standing = %(standing)s)
+  and (%(oui)s = '' or d.model_id in (select model_id from fleet.models where oui = %(oui)s
+        and (%(product_class)s = '' or product_class = %(product_class)s)))
+  and (%(software_version)s = '' or d.software_version = %(software_version)s)
+  and (%(region)s = '' or d.region = %(region)s)
+  and (%(label)s = '' or d.labels @> array[%(label)s])
+  and (%(customer)s = '' or d.customer = %(customer)s)
+  and (%(line)s = '' or d.line = %(line)s)
+  and (%(serial)s = '' or d.serial_number like %(serial_beginning)s)
+order by d.device_id limit %(limit)s) d left join fleet.presence p using (device_id)
+order by d.device_id;
+
+-- plan_for_values --
+-- A page's filters are seldom the same twice: a plan for all of them would read the whole table for a rare one.
+set local plan_cache_mode = force_custom_plan;
+
+-- count_summary --
+-- Replaces the summary in one statement; readers see the old one until then.
+with fresh as (
+    select model_id, software_version, life, region, count(*) as devices from fleet.devices group by 1, 2, 3, 4
+), gone as (
+    delete from fleet.summary s where not exists (select from fresh f where f.model_id = s.model_id
+        and f.software_version = s.software_version and f.life = s.life and f.region = s.region)
+)
+insert into fleet.summary (model_id, software_version, life, region, devices, counted_at)
+select model_id, software_version, life, region, devices, ringfence.at(%(now_ms)s::bigint) from fresh
+on conflict (model_id, software_version, life, region) do update set devices = excluded.devices, counted_at = excluded.counted_at;
+
+-- read_summary --
+select m.oui, m.product_class, s.software_version, s.life, s.region, s.devices, ringfence.ms(s.counted_at) as counted_ms
+from fleet.summary s join fleet.models m using (model_id) order by s.devices desc, m.oui, m.product_class, s.software_version, s.life, s.region
+limit 20000;
+
+-- mark_silent --
+with quiet as (
+    select p.device_id from fleet.presence p join fleet.devices d using (device_id)
+    where p.last_inform_at < ringfence.at(%(before_ms)s::bigint) and d.life in ('bootstrapped', 'managed')
+    order by p.device_id limit %(limit)s
+)
+update fleet.devices d set life = 'silent', life_since_at = ringfence.at(%(now_ms)s::bigint)
+from quiet where d.device_id = quiet.device_id
+returning d.device_id;
+
+-- import_devices --
+with fresh as (
+    select * from unnest(%(ouis)s::text[], %(product_classes)s::text[], %(serial_numbers)s::text[], %(lives)s::text[], %(lines)s::text[],
+        %(customers)s::text[], %(regions)s::text[]) as s(oui, product_class, serial_number, life, line, customer, region)
+), made as (
+    insert into fleet.devices as d (oui, product_class, serial_number, model_id, life, life_since_at, standing, line, customer, region, first_seen_at)
+    select s.oui, s.product_class, s.serial_number, m.model_id, s.life, ringfence.at(%(now_ms)s::bigint), case when s.life = 'in_stock' then 'stock' else 'unbound' end,
+        s.line, s.customer, s.region, ringfence.at(%(now_ms)s::bigint)
+    from fresh s join fleet.models m using (oui, product_class)
+    order by s.oui, s.product_class, s.serial_number
+    on conflict (oui, product_class, serial_number) do update set life = excluded.life, line = excluded.line, customer = excluded.customer,
+        region = excluded.region, life_since_at = excluded.life_since_at
+    where d.life in ('in_stock', 'shipped') and (d.life, d.line, d.customer, d.region) is distinct from
+        (excluded.life, excluded.line, excluded.customer, excluded.region)
+    returning d.device_id, (xmax = 0) as added
+), present as (
+    insert into fleet.presence (device_id) select device_id from made where added
+)
+select count(*) filter (where added) as added, count(*) filter (where not added) as changed from made;
+
+-- put_group --
+insert into fleet.groups (name, rank, oui, product_class, software_version, region, label, changed_at, changed_by)
+values (%(name)s, %(rank)s::integer, %(oui)s, %(product_class)s, %(software_version)s, %(region)s, %(label)s, ringfence.at(%(now_ms)s::bigint), %(person)s)
+on conflict (name) do update set rank = excluded.rank, oui = excluded.oui, product_class = excluded.product_class,
+    software_version = excluded.software_version, region = excluded.region, label = excluded.label, changed_at = excluded.changed_at,
+    changed_by = excluded.changed_by;
+
+-- clear_wanted --
+delete from fleet.wanted where group_name = %(name)s;
+
+-- add_wanted --
+insert into fleet.wanted (group_name, meaning, instance, value)
+select %(name)s, meaning, instance, value from unnest(%(meanings)s::text[], %(instances)s::text[], %(values)s::text[]) as s(meaning, instance, value);
+
+-- remove_group --
+delete from fleet.groups where name = %(name)s returning name;
+
+-- put_own_wish --
+insert into fleet.wanted_of_device as w (device_id, meaning, instance, value, changed_at, changed_by)
+values (%(device_id)s::bigint, %(meaning)s, %(instance)s, %(value)s, ringfence.at(%(now_ms)s::bigint), %(person)s)
+on conflict (device_id, meaning, instance) do update set value = excluded.value, changed_at = excluded.changed_at, changed_by = excluded.changed_by
+where w.value <> excluded.value;
+
+-- put_secret --
+insert into fleet.secrets (device_id, meaning, instance, sealed, changed_at, changed_by)
+values (%(device_id)s::bigint, %(meaning)s, %(instance)s, %(sealed)s::bytea, ringfence.at(%(now_ms)s::bigint), %(person)s)
+on conflict (device_id, meaning, instance) do update set sealed = excluded.sealed, changed_at = excluded.changed_at, changed_by = excluded.changed_by;
+
+-- forget_secrets --
+delete from fleet.secrets where device_id = %(device_id)s::bigint;
+
+-- move_own_wishes --
+insert into fleet.wanted_of_device (device_id, meaning, instance, value, changed_at, changed_by)
+select %(device_id)s::bigint, meaning, instance, value, ringfence.at(%(now_ms)s::bigint), %(person)s
+from fleet.wanted_of_device where device_id = %(from_device)s::bigint
+on conflict (device_id, meaning, instance) do nothing;
+
+-- set_life --
+update fleet.devices set life = %(life)s, life_since_at = ringfence.at(%(now_ms)s::bigint), line = %(line)s, customer = %(customer)s,
+    replaced_by = nullif(%(replaced_by)s::bigint, 0)
+where device_id = %(device_id)s::bigint;
+
+-- devices_of_line --
+select device_id, life, customer from fleet.devices where line = %(line)s and life not in ('in_stock', 'replaced') and device_id <> %(device_id)s::bigint
+order by device_id for update;
+
+-- read_reported --
+select name, value, writable, in_inform, ringfence.ms(reported_at) as reported_ms from fleet.reported
+where device_id = %(device_id)s::bigint and name > %(after_name)s and (%(search)s = '' or name ilike %(containing)s)
+order by name limit %(limit)s;
+
+-- read_history --
+select entry_id, ringfence.ms(occurred_at) as occurred_ms, kind, name, old_value, new_value, person from fleet.history
+where device_id = %(device_id)s::bigint and (%(before)s::bigint = 0 or entry_id < %(before)s::bigint) order by entry_id desc limit %(limit)s;
+
+-- read_transcripts --
+select session_id, ringfence.ms(ended_at) as ended_ms, lines::text as lines from fleet.transcripts
+where device_id = %(device_id)s::bigint order by ended_at desc, session_id limit %(limit)s;
+
+-- managed_of_customers --
+-- Coverage: who of these has a device that informs.
+select distinct customer from fleet.devices where customer = any(%(customers)s::text[]) and life in ('bootstrapped', 'managed');
+
+-- put_behind --
+insert into fleet.behind as b (device_id, mac, name, kind, origin, seen_at)
+select %(device_id)s::bigint, mac, name, kind, origin, ringfence.at(%(now_ms)s::bigint)
+from unnest(%(macs)s::text[], %(names)s::text[], %(kinds)s::text[], %(origins)s::text[]) as s(mac, name, kind, origin)
+on conflict (device_id, mac) do update set name = excluded.name, kind = excluded.kind, origin = excluded.origin, seen_at = excluded.seen_at
+where b.origin <> 'hand' or excluded.origin = 'hand';
+
+-- read_behind --
+select mac, name, kind, origin, ringfence.ms(seen_at) as seen_ms from fleet.behind where device_id = %(device_id)s::bigint order by mac;
+
+-- put_firmware --
+insert into fleet.firmware (sha256, model_id, version, size_bytes, file_name, signature, added_at, added_by)
+select %(sha256)s, model_id, %(version)s, %(size_bytes)s::bigint, %(file_name)s, %(signature)s, ringfence.at(%(now_ms)s::bigint), %(person)s
+from fleet.models where oui = %(oui)s and product_class = %(product_class)s
+on conflict do nothing returning sha256;
+
+-- list_firmware --
+select f.sha256, m.oui, m.product_class, f.version, f.size_bytes, f.file_name, f.signature, ringfence.ms(f.added_at) as added_ms
+from fleet.firmware f join fleet.models m using (model_id) order by m.oui, m.product_class, f.version;
+
+-- want_awake --
+insert into fleet.wake_queue (device_id, asked_at, asked_by, next_at)
+values (%(device_id)s::bigint, ringfence.at(%(now_ms)s::bigint), %(person)s, ringfence.at(%(now_ms)s::bigint))
+on conflict (device_id) do nothing;
+
+-- take_sleepers --
+-- Each is tried again later unless its Inform takes it out of the queue; processes do not take the same one.
+update fleet.wake_queue q set tries = q.tries + 1, next_at = ringfence.at(%(again_ms)s::bigint)
+from (select w.device_id from fleet.wake_queue w where w.next_at <= ringfence.at(%(now_ms)s::bigint) order by w.next_at, w.device_id
+      limit %(limit)s for update skip locked) due, fleet.devices d, fleet.presence p
+where q.device_id = due.device_id and d.device_id = q.device_id and p.device_id = q.device_id
+returning q.device_id, q.tries, d.link, d.line, p.peer_ip,
+    (select r.value from fleet.reported r where r.device_id = q.device_id and r.name like '%%.ManagementServer.ConnectionRequestURL' limit 1) as request_url,
+    (select r.value from fleet.reported r where r.device_id = q.device_id and r.name like '%%.ManagementServer.UDPConnectionRequestAddress' limit 1) as udp_address;
+
+-- awake --
+delete from fleet.wake_queue where device_id = any(%(devices)s::bigint[]);
+
+-- discover --
+insert into fleet.discoveries (device_id, explore, read, asked_at)
+select device_id, array[case data_model when 'tr181' then 'Device.' else 'InternetGatewayDevice.' end], '{}', ringfence.at(%(now_ms)s::bigint)
+from fleet.devices where device_id = %(device_id)s::bigint and data_model <> ''
+on conflict (device_id) do nothing returning device_id;

@@ -18,6 +18,7 @@ from ringfence.base.secret import Secret
 from ringfence.fleet.adapters import Sealer
 from ringfence.fleet.binding import Known, Rules, Verdict, judge
 from ringfence.fleet.desired import Group, SealedWish, Subject, Wish, compiled, lay
+from ringfence.fleet.inventory.service import InventoryService
 from ringfence.fleet.lifecycle import Life, after
 from ringfence.fleet.links import link_of
 from ringfence.fleet.meanings import DataModel, data_model_of, is_secret
@@ -47,15 +48,13 @@ class _Policy:
     groups: tuple[Group, ...] = ()
 
 
-class FleetService:
+class FleetService(InventoryService):
     """Devices in PostgreSQL. `lines` None: there is no feed of access sessions, and every binding is unknown."""
 
     def __init__(self, db: Database, sealer: Sealer, lines: Lines | None, rules: Rules | None = None, clock: Clock = system_clock) -> None:
-        self._db = db
-        self._sealer = sealer
+        super().__init__(db, sealer, clock)
         self._lines = lines
         self._rules = rules or Rules()
-        self._clock = clock
         self._policy = _Policy(revision=0)
 
     async def credential(self, username: str) -> Credential | None:
@@ -111,9 +110,10 @@ class FleetService:
         purpose = purpose_of(request)
         async with self._db.transaction() as connection:
             store = FleetStore(connection)
-            row = await store.row("last_order", device_id=device_id, purpose=purpose)
-            if row is None or not row["devices"]:
+            if await store.row("hold_device", device_id=device_id) is None:
                 raise NotFoundError(f"there is no device {device_id}", reason="no_device")
+            row = await store.row("last_order", device_id=device_id, purpose=purpose)
+            assert row is not None, "a maximum without a group always has a row"
             if row["open"]:
                 raise ConflictError("this order is under way already; wait for its end or its deadline", reason="order_open")
             command_key = new_id("o")

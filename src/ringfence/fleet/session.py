@@ -38,6 +38,8 @@ CROWDED_FAULTS = frozenset({9002, 9004, 9021})
 BACK_OFF_SECONDS = 300
 BACK_OFF_LONGEST = 86_400
 
+_BOOLEANS = (("1", "true"), ("0", "false"))
+
 Request: TypeAlias = GetParameterNames | GetParameterValues | SetParameterValues
 Answer: TypeAlias = GetParameterNamesResponse | GetParameterValuesResponse | SetParameterValuesResponse | Fault
 
@@ -158,7 +160,7 @@ def same(wanted: str, reported: str | None, kind: str) -> bool:
     if reported is None:
         return False
     if kind == BOOLEAN:
-        return (wanted.casefold() in {"1", "true"}) == (reported.strip().casefold() in {"1", "true"})
+        return wanted.strip().casefold() in next((words for words in _BOOLEANS if reported.strip().casefold() in words), ())
     return wanted == reported
 
 

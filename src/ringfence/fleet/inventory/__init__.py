@@ -1,0 +1,1 @@
+"""The inventory: what people ask of the fleet and change in it."""
