@@ -280,5 +280,5 @@ class AcsConnection:
             self.state = following
             return
         assert step not in {Step.RESPOND, Step.ASK, Step.FINISH}, f"the ACS may not {step.value} in {self.state.name}"
-        reason, text = _REFUSALS.get(self.state, ("out_of_turn", f"The device sent a {step.value} out of turn."))
+        reason, text = _REFUSALS.get(self.state, ("out_of_turn", f"The device sent this out of turn: {step.value}."))
         raise PeerError(text, reason=reason)

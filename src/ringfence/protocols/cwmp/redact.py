@@ -32,7 +32,7 @@ _instances = re.compile(r"(?<=\.)(?:[0-9]+|\[[^\]]*\])(?=\.)")
 _GENERIC = {"Value", "Key", "Name"}
 """Last names that say nothing alone; those are known by their whole path."""
 _anyones = re.compile(r"(?i)pass(?:word|phrase|wd|code)|pwd|secret|private_?key|pre_?shared|wep_?key|pin_?phrase|(?:^|_)psk")
-_vendors = re.compile(r"(?i:pass(?![a-z])|psk)|[Kk]ey(?![a-z])|KEY|(?<![A-Z])PIN(?![A-Za-z])|Pin(?![a-z])|PUK")
+_vendors = re.compile(r"(?i:pass(?![a-z])|psk)|(?:Key|(?<![a-z])key)(?![a-z])|KEY|(?<![A-Z])PIN(?![A-Za-z])|Pin(?![a-z])|PUK")
 _about = re.compile(r"(?:Required|Selectable|Enabled?|Supported|Types?|Sizes?|Protocols|Index|Modes?|NumberOfEntries|Ruler|Lock)$")
 """What tells something of a secret and is none: the audit of settings needs it."""
 # RFC 3986 3.2.1: authority = [ userinfo "@" ] host; and what follows "?" may be a token.
