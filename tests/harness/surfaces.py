@@ -25,8 +25,11 @@ from ringfence.base.secret import Secret
 from ringfence.detection.composing.service import ComposingService
 from ringfence.detection.service import DetectionService
 from ringfence.enforcement.service import EnforcementService
+from ringfence.fleet.adapters import FLEET_KEY, FileKeys, Sealer
+from ringfence.fleet.inventory.service import InventoryService
 from ringfence.runtime.bus import Bus
 from ringfence.runtime.db import SURFACE_WAIT_SECONDS, Database
+from ringfence.runtime.keys import ensure_key
 from ringfence.subscribers.service import SubscribersService
 from ringfence.views.board import Board
 from ringfence.views.composed_consent import RulePreviews
@@ -114,7 +117,9 @@ async def surfaces(database_url: str, nats: NatsServer, folder: Path) -> AsyncIt
         limits = ThresholdPreviews(RowSelection(folder), system_clock, time_zone="Europe/Berlin")
         renderer = Renderer(zone=Zone("Europe/Berlin"), clock=system_clock)
         bench = Workbench(archive, key)
-        console = ConsoleDesk(**services, workbench=bench, threshold_previews=limits, renderer=renderer)  # type: ignore[arg-type]
+        ensure_key(folder / FLEET_KEY)
+        inventory = InventoryService(db, Sealer(FileKeys(folder / FLEET_KEY)), system_clock)
+        console = ConsoleDesk(**services, inventory=inventory, workbench=bench, threshold_previews=limits, renderer=renderer)  # type: ignore[arg-type]
         api = ApiDesk(**services, workbench=bench, home="DE", zone=ZoneInfo("Europe/Berlin"))  # type: ignore[arg-type]
         first = await access.ensure_first_administrator(FIRST)
         assert first is not None

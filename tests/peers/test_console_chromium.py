@@ -40,7 +40,7 @@ PAGES: tuple[str, ...] = (
 PAGES += ("/rules", "/rules/new", "/rules/thresholds?rule=D02")
 PAGES += ("/attacks", "/attacks?state=all", "/destinations/23276", "/sources/198.51.100.23", "/sources/198.51.100.0/24?days=7")
 PAGES += ("/query", "/query?callee=23276", "/query?callee=23276&group=hour")
-PAGES += ("/accounts", "/accounts?text=K-020417", f"/accounts/{saturday.STOLEN}", "/calls", "/audit", "/me", "/more")
+PAGES += ("/accounts", "/accounts?text=K-020417", f"/accounts/{saturday.STOLEN}", "/calls", "/devices", "/audit", "/me", "/more")
 LATE = "493090182033"
 
 
@@ -97,7 +97,7 @@ def anna(browser: object, product: Product) -> Iterator[Visitor]:
     visitor.close()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1200, "light"), (1440, "light"), (1440, "dark")])
 def test_no_page_overflows_or_complains(browser: object, product: Product, width: int, scheme: str) -> None:
     visitor = Visitor(browser, product, width=width, height=844, scheme=scheme)
     visitor.sign_in("anna")
@@ -107,6 +107,7 @@ def test_no_page_overflows_or_complains(browser: object, product: Product, width
         assert visitor.go(path) == 200, path
         over = visitor.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert over <= 0, f"{path} is {over} pixels too wide at {width}"
+        assert visitor.page.evaluate(STICKING_OUT) == [], f"{path} at {width}"
         assert visitor.page.evaluate("document.querySelectorAll('h1').length") == 1, path
         unnamed = visitor.page.evaluate(
             "[...document.querySelectorAll('input:not([type=hidden]), select, textarea')].filter(f => !f.labels.length && !f.ariaHidden).length"
@@ -284,6 +285,13 @@ async def _attack(product: Product, accounts: list[str]) -> None:
         await wire.close()
         await bus.close()
 
+
+STICKING_OUT = """
+[...document.querySelectorAll('.card')].flatMap((card) => [...card.querySelectorAll('table.rows')].filter(
+  (table) => table.checkVisibility() && table.getBoundingClientRect().right > card.getBoundingClientRect().right + 1
+).map((table) => (card.querySelector('h2') || card).textContent.trim().slice(0, 40)))
+"""
+"""Cards whose table is wider than they are."""
 
 CONTRAST = """
 (() => {

@@ -22,6 +22,7 @@ from ringfence.detection.service import AlertFilter, AlertRecord, DetectionServi
 from ringfence.enforcement.agent import ask_policy
 from ringfence.enforcement.commands import Command, Done
 from ringfence.enforcement.service import EnforcementService
+from ringfence.fleet.inventory.service import InventoryService
 from ringfence.runtime.bus import Bus
 from ringfence.subscribers.service import SubscribersService
 from ringfence.views.board import Board
@@ -57,6 +58,7 @@ class Desk:
     enforcement: EnforcementService
     subscribers: SubscribersService
     views: History
+    inventory: InventoryService
     workbench: Workbench
     rule_previews: RulePreviews
     threshold_previews: ThresholdPreviews

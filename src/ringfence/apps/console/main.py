@@ -12,6 +12,8 @@ from ringfence.archive.selection import RowSelection
 from ringfence.detection.composing.service import ComposingService
 from ringfence.detection.service import DetectionService
 from ringfence.enforcement.service import EnforcementService
+from ringfence.fleet.adapters import FLEET_KEY, FileKeys, Sealer
+from ringfence.fleet.inventory.service import InventoryService
 from ringfence.runtime.db import SURFACE_WAIT_SECONDS, Database
 from ringfence.runtime.http import check_surface, serve_http
 from ringfence.runtime.keys import HASH_KEY, read_key
@@ -47,6 +49,7 @@ async def run(role: Role) -> None:
             enforcement=EnforcementService(db, role.clock),
             subscribers=subscribers,
             views=history,
+            inventory=InventoryService(db, Sealer(FileKeys(settings.keys_dir / FLEET_KEY)), role.clock),
             workbench=Workbench(archive, key),
             rule_previews=RulePreviews(previews, composing, subscribers, key=key, clock=role.clock),
             threshold_previews=ThresholdPreviews(selection, role.clock, time_zone=zone),

@@ -29,6 +29,7 @@ SAID: Mapping[str, str] = {
     "proposed": "It waits for approval: see Proposals.",
     "lifted": "The block is lifted. The same evidence does not bring it back for 24 hours.",
     "acknowledged": "Acknowledged. Nobody else is paged for this alert.",
+    "wake": "The device is asked to call in.",
     "feedback": "Thank you, your verdict is recorded with the alert.",
     "approved": "Your approval is recorded.",
     "rejected": "The proposal is rejected.",
