@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 
+from ringfence.protocols.cwmp.redact import SecretNames
+
 
 @unique
 class DataModel(StrEnum):
@@ -99,23 +101,12 @@ MEANINGS: dict[str, Meaning] = {
     "sip.outbound_proxy": Meaning(tr098=_PROFILE1 + "OutboundProxy", tr181=_NETWORK + "OutboundProxy"),
 }
 
-_SECRET_WORDS = ("password", "passphrase", "presharedkey", "wepkey", "secret", "pin", "privatekey")
+_secrets = SecretNames()
 
 
 def is_secret(name: str) -> bool:
-    """Whether a parameter's value must not be kept, by the last words of its path: standard names and vendors' (`X_*`) alike.
-
-    Told generously: a harmless value that is not kept costs a line on a page, a password that is kept costs a customer.
-    """
-    parts = name.casefold().split(".")
-    last = parts[-1]
-    if last in {"passwordrequired", "allowpasswordlogin"}:
-        return False
-    return (
-        any(word in last for word in _SECRET_WORDS if word != "pin")
-        or last.endswith(("pin", "_key", "psk"))
-        or "presharedkey" in parts[:-1]
-    )
+    """Whether a parameter's value must not be kept: by the flags of the data models, and by the words of vendors' names."""
+    return _secrets.holds(name)
 
 
 def data_model_of(names: tuple[str, ...]) -> DataModel:
