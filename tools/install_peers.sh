@@ -1,7 +1,7 @@
 #!/bin/sh
 # The real programs that tests talk to, from Debian. As root or with a sudo that asks nothing; else it says what is missing.
 set -eu
-packages="kamailio kamailio-extra-modules kamailio-mysql-modules sip-tester mariadb-server chromium tshark"
+packages="kamailio kamailio-extra-modules kamailio-mysql-modules sip-tester mariadb-server chromium tshark nginx-light"
 
 command -v dpkg-query >/dev/null || { echo "Not a Debian system: tests skip the peers that are missing."; exit 0; }
 missing=""
@@ -33,7 +33,7 @@ echo "Installing$missing ..."
 install() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >/dev/null; }
 install || { $as_root apt-get update -qq; install; } || echo "They could not be installed; their tests are skipped."
 if [ -d /run/systemd/system ]; then
-    for unit in kamailio mariadb; do
+    for unit in kamailio mariadb nginx; do
         case "$missing" in *"$unit"*) $as_root systemctl disable --now --quiet "$unit" 2>/dev/null || true ;; esac
     done
 fi

@@ -23,6 +23,8 @@ MORE_DOORS: dict[str, str] = {
     "detection.composing.service": "versions and states of composed rules, a shell of its own beside the one of alerts",
     "fleet.adapters": "the key that seals secrets, which the processes that use the room read from its file",
     "fleet.session": "what to ask a device next, pure, which the ACS follows answer by answer",
+    "fleet.images": "ranges, leases and bandwidth of the firmware host, which the role acs serves",
+    "fleet.image_urls": "signed links to firmware, which the role acs verifies",
     "subscribers.sheets": "the format of account lists and networks, which a backtest reads offline, where the service needs a database",
 }
 
