@@ -41,6 +41,8 @@ class Ports:
     sip: int
     console: int
     api: int
+    acs: int
+    acs_bootstrap: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +74,16 @@ def rehearsal_folder() -> Iterator[Path]:
 
 
 def free_ports() -> Ports:
-    """Six free ports, found by binding them all at once."""
+    """Free ports, found by binding them all at once."""
     with contextlib.ExitStack() as stack:
         taken = []
-        for kind in (socket.SOCK_STREAM, socket.SOCK_STREAM, socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_STREAM, socket.SOCK_STREAM):
+        for name in ("nats", "hep", "rpc", "sip", "console", "api", "acs", "acs_bootstrap"):
+            kind = socket.SOCK_DGRAM if name == "sip" else socket.SOCK_STREAM
             probe = stack.enter_context(socket.socket(socket.AF_INET, kind))
             probe.bind(("127.0.0.1", 0))
             taken.append(probe.getsockname()[1])
-    nats, hep, rpc, sip, console, api = taken
-    return Ports(nats=nats, hep=hep, rpc=rpc, sip=sip, console=console, api=api)
+    nats, hep, rpc, sip, console, api, acs, acs_bootstrap = taken
+    return Ports(nats=nats, hep=hep, rpc=rpc, sip=sip, console=console, api=api, acs=acs, acs_bootstrap=acs_bootstrap)
 
 
 def night_zone(now_ms: int) -> str:
@@ -116,20 +119,29 @@ listen = "127.0.0.1:{ports.console}"
 [api]
 listen = "127.0.0.1:{ports.api}"
 
+[acs.bootstrap]
+listen = "127.0.0.1:{ports.acs_bootstrap}"
+
 [metrics]
 base_port = 0
+
+[acs.managed]
+listen = "127.0.0.1:{ports.acs}"
 """
 
 
 @contextlib.asynccontextmanager
 async def running_product(
-    folder: Path, *, roles: tuple[RoleName, ...] = BLOCKING_ROLES, mode: str = "act", night: bool = True
+    folder: Path, *, roles: tuple[RoleName, ...] = BLOCKING_ROLES, mode: str = "act", night: bool = True, acs: str = ""
 ) -> AsyncIterator[Product]:
-    """Start a product in `folder`, wait until every role is ready, and stop it in the end. UnavailableError says why it did not start."""
+    """Start a product in `folder` (`acs`: more lines of the ACS's managed lane), wait until every role is ready, stop it in the end.
+
+    UnavailableError says why it did not start.
+    """
     ports = free_ports()
     zone = night_zone(system_clock()) if night else "Europe/Berlin"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "ringfence.toml").write_text(settings_text(ports, roles=roles, time_zone=zone, mode=mode))
+    (folder / "ringfence.toml").write_text(settings_text(ports, roles=roles, time_zone=zone, mode=mode) + acs)
     with (folder / "up.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "ringfence.apps.cli.main", "up", "--data-dir", str(folder)), stdin=DEVNULL, stdout=log, stderr=log

@@ -12,8 +12,6 @@ from ringfence.base.errors import ConflictError, UnavailableError
 
 MOST = 64
 WAIT_SECONDS = 0.005
-WIDTH = 2
-"""Batches in the database at once: one is parsed there while the next is gathered here."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -27,7 +25,7 @@ class Batcher(Generic[Item, Result]):
         self._group = group
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._width = asyncio.Semaphore(WIDTH)
+        self._running = False
 
     async def do(self, item: Item) -> Result:
         """The result for one item; raises what its batch raised."""
@@ -36,7 +34,7 @@ class Batcher(Generic[Item, Result]):
         self._waiting.append((item, future))
         if len(self._waiting) >= MOST:
             self._flush()
-        elif self._timer is None:
+        elif self._timer is None and not self._running:
             self._timer = loop.call_later(WAIT_SECONDS, self._flush)
         return await future
 
@@ -44,13 +42,16 @@ class Batcher(Generic[Item, Result]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._waiting:
-            batch, self._waiting = self._waiting, []
-            self._group.create_task(self._run(batch))
+        if not self._running:
+            self._running = True
+            self._group.create_task(self._run())
 
-    async def _run(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
-        async with self._width:
+    async def _run(self) -> None:
+        """Batch after batch: what came while one was in the database is the next, so batches grow with the load."""
+        while batch := self._waiting[:MOST]:
+            del self._waiting[:MOST]
             await self._attempt(batch, again=True)
+        self._running = False
 
     async def _attempt(self, batch: list[tuple[Item, asyncio.Future[Result]]], *, again: bool) -> None:
         try:

@@ -15,6 +15,7 @@ from ringfence import __version__
 from ringfence.base.errors import ExitCode, OperatorError, RingfenceError, kind_of
 
 BENCHES = {
+    "acs": "ringfence.apps.bench.acs",
     "hep": "ringfence.apps.bench.hep",
     "kernel": "ringfence.apps.bench.kernel",
     "block-latency": "ringfence.apps.bench.block_latency",
