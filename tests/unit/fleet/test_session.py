@@ -136,3 +136,12 @@ def test_a_name_outside_the_asked_path_is_not_followed() -> None:
     lie = GetParameterNamesResponse(parameters=(ParameterInfo("D.", True), ParameterInfo("D.a.", True), ParameterInfo("E.b", True)))
     after = answered(work, GetParameterNames(path="D.a.", next_level=True), lie)
     assert (after.explore, after.read) == ((), ())
+
+
+def test_more_secrets_than_fit_a_batch_are_each_sent_once() -> None:
+    names = [f"D.{number}.Password" for number in range(20)]
+    device = Device(dict.fromkeys(names, ""))
+    work = talk(device, Work(device_id=1, settings=tuple(setting(name, Secret("hidden")) for name in names)))
+    sets = [request for request in device.asked if isinstance(request, SetParameterValues)]
+    assert [len(request.parameters) for request in sets] == [SET_BATCH, SET_BATCH, 4]
+    assert work.settled
