@@ -19,6 +19,7 @@ import msgspec
 from ringfence.archive import batches
 from ringfence.base.clock import system_clock
 from ringfence.base.secret import Secret
+from ringfence.fleet.adapters import FLEET_KEY
 from ringfence.runtime.bus import Bus
 from ringfence.runtime.db import migrate
 from ringfence.runtime.keys import HASH_KEY, nats_password_file
@@ -123,7 +124,11 @@ class Product:
     def _lay_out(self) -> None:
         for name in ("keys", "run", "log", "archive", "snapshots", "edges"):
             (self.folder / name).mkdir(mode=0o700)
-        secrets = {nats_password_file(role): "test" for role in ROLES} | {HASH_KEY: KEY.decode(), "edge-kamailio-1.token": "test"}
+        secrets = {nats_password_file(role): "test" for role in ROLES} | {
+            HASH_KEY: KEY.decode(),
+            "edge-kamailio-1.token": "test",
+            FLEET_KEY: "test",
+        }
         for name, value in secrets.items():
             file = self.folder / "keys" / name
             file.write_text(value)
