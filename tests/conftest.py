@@ -17,6 +17,7 @@ from ringfence.runtime.db import migrate
 from tests.harness.engines import PROJECT, NatsServer, PostgresServer, running_postgres, short_folder
 
 PEERS = {
+    "nginx": ("nginx", "nginx-light"),
     "kamailio": ("kamailio", "kamailio kamailio-extra-modules"),
     "sipp": ("sipp", "sip-tester"),
     "mariadb": ("mariadbd", "mariadb-server"),
