@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ringfence.base.errors import ConflictError, OperatorError
@@ -154,7 +154,8 @@ def test_a_tree_is_read_over_several_sessions(database_url: str, tmp_path: Path)
     run(database_url, tmp_path, body)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(["order", "order", "crash", "order", "accept", "order", "deadline", "order", "report", "order"])
 @given(st.lists(st.sampled_from(["order", "accept", "report", "fail", "crash", "deadline", "queued", "lost"]), max_size=12))
 def test_no_attempt_is_ordered_twice_and_none_is_forgotten(database_url: str, tmp_path: Path, steps: list[str]) -> None:
     """Against a model: one open order at the most, each under a key of its own, numbered without a gap."""
