@@ -180,6 +180,11 @@ class _Connection(asyncio.Protocol):
                 self._feed(data)
             case Stage.PROXY:
                 self._read_proxy(data)
+            case Stage.TLS:
+                # TLS 1.3: the request may come with the end of the handshake, before we are told that it ended.
+                self._early += data
+                if len(self._early) > LINGER_BYTES:
+                    self._drop("handshake_flood")
             case Stage.BUSY:
                 self._ending = True  # RFC 9112 9.3.2 lets a client pipeline; a CWMP session has one request under way (TR-069 3.4).
             case Stage.LINGER:
@@ -273,6 +278,9 @@ class _Connection(asyncio.Protocol):
         self._caller.tls = True
         self._caller.certificate_name = _common_name(secured.get_extra_info("peercert"))
         self._wait(Stage.HEAD, self._limits.header_seconds)
+        rest, self._early = bytes(self._early), bytearray()
+        if rest:
+            self._feed(rest)
 
     def _read_proxy(self, data: bytes) -> None:
         self._early += data
