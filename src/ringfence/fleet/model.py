@@ -14,6 +14,7 @@ from ringfence.fleet.session import Work
 from ringfence.protocols.cwmp.messages import DeviceId, Event, ParameterValue
 
 __all__ = [
+    "REALM",
     "Admitted",
     "Count",
     "Credential",
@@ -35,6 +36,8 @@ __all__ = [
     "names_of",
 ]
 
+REALM = "ringfence"
+"""Of every credential's HA1 (RFC 7616 3.4.2): with another realm none of them fits."""
 BINDING_CHARS = 256
 """Of a line or customer name."""
 

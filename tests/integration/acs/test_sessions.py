@@ -17,14 +17,14 @@ from ringfence.apps.acs.auditor import Auditor
 from ringfence.apps.acs.batch import Batcher
 from ringfence.apps.acs.conversations import STORM_BURST, Conversations, InformTold, Shared, Storms, settling
 from ringfence.apps.acs.front import Front
-from ringfence.apps.acs.proof import REALM, Authentication, Prover
+from ringfence.apps.acs.proof import Authentication, Prover
 from ringfence.apps.acs.seal import CookieSealer
 from ringfence.apps.acs.wire import Limits
 from ringfence.base.clock import system_clock
 from ringfence.base.secret import Secret
 from ringfence.fleet.adapters import FLEET_KEY, FileKeys, Sealer
 from ringfence.fleet.binding import Rules
-from ringfence.fleet.model import Lane
+from ringfence.fleet.model import REALM, Lane
 from ringfence.fleet.service import FleetService
 from ringfence.protocols import digest
 from ringfence.protocols.cwmp import DeviceConnection, build, built_in

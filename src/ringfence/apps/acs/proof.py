@@ -16,11 +16,10 @@ from ringfence.apps.acs.wire import Post, RefusedError, Reply
 from ringfence.base.clock import Clock
 from ringfence.base.errors import PeerError
 from ringfence.base.secret import Secret
-from ringfence.fleet.model import Credential, Lane, Proof
+from ringfence.fleet.model import REALM, Credential, Lane, Proof
 from ringfence.protocols import digest
 from ringfence.protocols.nonces import NonceMint, NonceVerdict
 
-REALM = "ringfence"
 KEPT_MS = 60_000
 ANEW_MS = 1_000
 """A credential that did not fit is fetched again when it is older than this."""

@@ -17,14 +17,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from ringfence.apps.acs.proof import REALM
 from ringfence.apps.bench.acs_client import PASSWORD, Load, device_of
 from ringfence.base.clock import system_clock
 from ringfence.base.errors import OperatorError, UnavailableError
 from ringfence.base.secret import Secret
 from ringfence.drills.product import Product, rehearsal_folder, running_product
 from ringfence.fleet.adapters import FLEET_KEY, FileKeys, Sealer
-from ringfence.fleet.model import InformSeen, Lane, Proof
+from ringfence.fleet.model import REALM, InformSeen, Lane, Proof
 from ringfence.fleet.service import FleetService
 from ringfence.protocols.digest import ha1_of
 from ringfence.runtime.db import Database
