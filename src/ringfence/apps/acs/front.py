@@ -17,6 +17,7 @@ from typing import cast
 
 from ringfence.apps.acs.proxy import read_proxy_header
 from ringfence.apps.acs.reading import Reading
+from ringfence.apps.acs.secured import Secured
 from ringfence.apps.acs.wire import Limits, Post, RefusedError, Reply, encode
 from ringfence.base.clock import monotonic_seconds
 from ringfence.base.errors import PeerError
@@ -151,6 +152,7 @@ class _Connection(asyncio.Protocol):
         self._body_began = 0.0
         self._ending = False
         self._reading = Reading(self._limits)
+        self._secured: Secured | None = None
 
     # What asyncio calls
 
@@ -170,21 +172,20 @@ class _Connection(asyncio.Protocol):
             else:
                 self._drop("not_the_proxy")
         elif self._admit() and front.tls is not None:
+            # After the caps on connections: an unfinished handshake counts like any other connection.
             self._wait(Stage.TLS, self._limits.handshake_seconds)
-            self._transport.pause_reading()
-            front.group.create_task(self._secure(front.tls))
+            self._secured = Secured(front.tls)
 
     def data_received(self, data: bytes) -> None:
+        if self._secured is not None and self._stage not in {Stage.LINGER, Stage.CLOSED}:
+            data = self._unsealed(self._secured, data)
+            if not data:
+                return
         match self._stage:
             case Stage.HEAD | Stage.BODY:
                 self._feed(data)
             case Stage.PROXY:
                 self._read_proxy(data)
-            case Stage.TLS:
-                # TLS 1.3: the request may come with the end of the handshake, before we are told that it ended.
-                self._early += data
-                if len(self._early) > LINGER_BYTES:
-                    self._drop("handshake_flood")
             case Stage.BUSY:
                 self._ending = True  # RFC 9112 9.3.2 lets a client pipeline; a CWMP session has one request under way (TR-069 3.4).
             case Stage.LINGER:
@@ -197,7 +198,7 @@ class _Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         # A device may half-close after its request and still wants the answer (seen with HTTP/1.0).
         self._ending = True
-        return self._stage is Stage.BUSY and self._front.tls is None
+        return self._stage is Stage.BUSY
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature.
         front = self._front
@@ -218,7 +219,7 @@ class _Connection(asyncio.Protocol):
         """The deadline passed."""
         reason = _LATE.get(self._stage, "")
         if self._stage is Stage.HEAD and not self._reading.started:
-            self._transport.close()  # Nothing was asked: an idle connection ends, which is nobody's fault.
+            self._close()  # Nothing was asked: an idle connection ends, which is nobody's fault.
             self._wait(Stage.LINGER, self._limits.linger_seconds)
         elif self._stage in {Stage.HEAD, Stage.BODY}:
             self._refuse(RefusedError(408, "The request took too long.", reason=reason))
@@ -237,7 +238,7 @@ class _Connection(asyncio.Protocol):
         if self._caller.session is None:
             self._ending = True
             if self._stage is Stage.HEAD and not self._reading.started:
-                self._transport.close()
+                self._close()
 
     # Inside
 
@@ -260,27 +261,32 @@ class _Connection(asyncio.Protocol):
         self._front.refuse(self._caller.address, reason)
         self.abort()
 
-    async def _secure(self, context: ssl.SSLContext) -> None:
-        """The TLS handshake, after the caps on connections: an unfinished one counts like any other connection."""
-        loop = asyncio.get_running_loop()
+    def _unsealed(self, secured: Secured, data: bytes) -> bytes:
+        """The plain bytes in what came, and the handshake's own answers."""
         try:
-            secured = await loop.start_tls(
-                self._transport, self, context, server_side=True, ssl_handshake_timeout=self._limits.handshake_seconds
-            )
-        except (OSError, ssl.SSLError):
-            self._front.refuse(self._caller.address, "tls_handshake")
-            self.abort()
-            return
-        if secured is None or self._stage is not Stage.TLS:
-            self.abort()
-            return
-        self._transport = secured
-        self._caller.tls = True
-        self._caller.certificate_name = _common_name(secured.get_extra_info("peercert"))
-        self._wait(Stage.HEAD, self._limits.header_seconds)
-        rest, self._early = bytes(self._early), bytearray()
-        if rest:
-            self._feed(rest)
+            plain = secured.receive(data)
+        except PeerError as error:
+            self._transport.write(secured.pending())
+            self._drop(error.reason)
+            return b""
+        self._transport.write(secured.pending())
+        if self._stage is Stage.TLS and secured.ready:
+            self._caller.tls = True
+            self._caller.certificate_name = secured.certificate_name()
+            self._wait(Stage.HEAD, self._limits.header_seconds)
+        if secured.ended:
+            self._ending = True
+            if not plain and self._stage is not Stage.BUSY:
+                self._close()  # The device waits for our half of the end before it lets the connection go.
+        return plain
+
+    def _write(self, data: bytes) -> None:
+        self._transport.write(data if self._secured is None else self._secured.send(data))
+
+    def _close(self) -> None:
+        if self._secured is not None:
+            self._transport.write(self._secured.close())
+        self._transport.close()
 
     def _read_proxy(self, data: bytes) -> None:
         self._early += data
@@ -315,7 +321,7 @@ class _Connection(asyncio.Protocol):
                 self._body_began = monotonic_seconds()
                 self._wait(Stage.BODY, limits.body_seconds)
                 if reading.wants_continue:
-                    self._transport.write(_CONTINUE)
+                    self._write(_CONTINUE)
             self._hold(reading.body_bytes)
 
     def _hold(self, size: int) -> None:
@@ -352,10 +358,10 @@ class _Connection(asyncio.Protocol):
     def _send(self, reply: Reply) -> None:
         close = reply.close or self._ending or not self._reading.keep or (self._front.closing and self._caller.session is None)
         _requests.labels(str(reply.status)).inc()
-        self._transport.write(encode(reply, legacy=self._reading.legacy, close=close))
+        self._write(encode(reply, legacy=self._reading.legacy, close=close))
         if close:
             self._wait(Stage.LINGER, self._limits.linger_seconds)
-            self._transport.close()
+            self._close()
             return
         self._reading = Reading(self._limits)
         self._wait(Stage.HEAD, self._limits.idle_seconds)
@@ -370,7 +376,9 @@ class _Connection(asyncio.Protocol):
         self._release()
         self._reading.forget()
         headers = (("Allow", "POST"),) if error.status == 405 else ()
-        self._transport.write(encode(Reply(status=error.status, headers=headers), legacy=False, close=True))
+        self._write(encode(Reply(status=error.status, headers=headers), legacy=False, close=True))
+        if self._secured is not None:
+            self._transport.write(self._secured.close())
         self._wait(Stage.LINGER, self._limits.linger_seconds)
         self._transport.resume_reading()
         if self._transport.can_write_eof():
@@ -389,10 +397,3 @@ def _network_of(address: str) -> str:
         return address
     whole = int(ipaddress.IPv6Address(address.partition("%")[0]))
     return str(ipaddress.IPv6Address(whole >> 64 << 64))
-
-
-def _common_name(certificate: dict[str, object] | None) -> str:
-    """The common name of a verified certificate; nothing when it has none or more than one."""
-    subject = cast("tuple[tuple[tuple[str, str], ...], ...]", (certificate or {}).get("subject", ()))
-    names = [value for relative in subject for name, value in relative if name == "commonName"]
-    return names[0] if len(names) == 1 else ""
