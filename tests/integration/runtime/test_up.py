@@ -214,7 +214,7 @@ def test_wrong_settings_are_one_sentence(installation: Installation) -> None:
         assert words in refused(installation.run("up"))
     file.unlink()
     assert "RINGFENCE_COLOUR is no setting" in refused(installation.run("up", RINGFENCE_COLOUR="red"))
-    assert "is no role" in refused(installation.run("up", "--roles", "acs"))
+    assert "is no role" in refused(installation.run("up", "--roles", "fax"))
     assert not (installation.folder / "run").exists()
 
 
