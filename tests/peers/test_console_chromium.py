@@ -162,7 +162,7 @@ def test_an_attack_grows_on_its_page_without_a_reload(anna: Visitor, product: Pr
         aside.submit(asyncio.run, _attack(product, hit[3:])).result()
     anna.page.wait_for_selector(f"#accounts a:has-text('{hit[3]}')")
     anna.page.wait_for_selector("#why a[href='#accounts-title']:text-is('4')")
-    assert anna.page.locator("#alert-rows [data-key]").count() >= 4
+    assert anna.page.locator("#its-alerts [data-key]").count() >= 4
     anna.page.wait_for_selector("#act >> text=Blocked")
 
 

@@ -89,7 +89,7 @@ async def live_attack(request: Request, actor: Acting, visit: Visiting, attack_i
             return {}
         earlier.update(_live_alerts(desk, attack_id))
         context = frame | {"attack": attack} | _hit(desk, _dearest(earlier.values())) | _act(desk, attack)
-        parts = {"why": "attack_why", "act": "attack_act", "accounts": "attack_accounts", "alert-rows": "alert_rows"}
+        parts = {"why": "attack_why", "act": "attack_act", "accounts": "attack_accounts", "its-alerts": "alert_rows"}
         return {region: desk.renderer.fragment(f"parts/{part}.html", **context) for region, part in parts.items()}
 
     return stream(request, desk, Permission.ALERT_READ, regions)
