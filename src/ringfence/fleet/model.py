@@ -1,7 +1,7 @@
 """A device, its Inform as the front saw it, and what the room answered.
 
 Names are those of TR-069. The one thing to know: `Standing` decides what may leave for a device. Only MANAGED gets secrets; STOCK is
-updated and nothing else; REPLACEMENT_PENDING and REFUSED get nothing; UNBOUND gets settings that are no secrets.
+updated and nothing else; REPLACEMENT_PENDING and REFUSED get nothing; UNBOUND gets what its groups want, which is nobody's own.
 """
 
 from dataclasses import dataclass, field

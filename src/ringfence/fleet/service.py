@@ -174,7 +174,9 @@ class FleetService(InventoryService):
             stops.setdefault((row["model_id"], row["software_version"]), []).append(Stop(name=row["name"], fault_code=row["fault_code"]))
         works: dict[int, Work] = {}
         for entry in due:
-            wishes = lay(entry.subject(), policy.groups, own.get(entry.device_id, ()))
+            # What is wanted of this one device is its customer's (the SIP user name): it leaves for nobody who has not proven to be it.
+            trusted = entry.standing is Standing.MANAGED or entry.bootstrap
+            wishes = lay(entry.subject(), policy.groups, own.get(entry.device_id, ()) if trusted else ())
             wanted = compiled(entry.data_model, wishes, secrets.get(entry.device_id, ()), bootstrap=entry.bootstrap)
             discovery = discoveries.get(entry.device_id) if entry.standing is Standing.MANAGED else None
             works[entry.device_id] = Work(
@@ -304,6 +306,11 @@ class _Entry:
         return self.verdict.reason == "bootstrap_lane"
 
     @property
+    def stands_anew(self) -> bool:
+        """Another standing than at its last Inform, so what it settled then was less or more than what it may get now."""
+        return (self.row["standing"], self.row["standing_reason"]) != (self.verdict.standing, self.verdict.reason)
+
+    @property
     def reset(self) -> bool:
         return any(event.event_code == _BOOTSTRAP_EVENT for event in self.seen.events)
 
@@ -414,7 +421,7 @@ class _Batch:
         for entry in self._entries:
             may = entry.standing is Standing.MANAGED or (entry.standing is Standing.UNBOUND and entry.verdict.reason != "other_line")
             waits = entry.row["not_before_ms"] and entry.row["not_before_ms"] > self._now
-            behind = entry.row["settled_revision"] < self.revision or not entry.row["same"] or entry.reset
+            behind = entry.row["settled_revision"] < self.revision or not entry.row["same"] or entry.reset or entry.stands_anew
             if may and behind and not waits and entry.data_model is not DataModel.UNKNOWN:
                 found[entry.device_id] = entry
         return list(found.values())
@@ -454,6 +461,8 @@ class _Batch:
         ]  # fmt: skip
         names = ("devices", "lives", "standings", "reasons", "lines", "links", "data_models", "softwares", "hardwares", "moments")
         await store.run("change_devices", **columns(rows, names))
+        if anew := [entry.device_id for entry in entries if entry.stands_anew]:
+            await store.run("unsettle", devices=anew)
         history, told = [], []
         for entry in entries:
             moment, was = entry.seen.at_ms, entry.row

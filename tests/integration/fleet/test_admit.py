@@ -12,8 +12,9 @@ import pytest
 from ringfence.base.secret import Secret
 from ringfence.fleet.adapters import FileKeys, Sealer
 from ringfence.fleet.binding import Rules
+from ringfence.fleet.desired import Group, Wish
 from ringfence.fleet.lifecycle import Life
-from ringfence.fleet.model import InformSeen, Lane, LineSeen, Proof, Standing
+from ringfence.fleet.model import InformSeen, Lane, LineSeen, Proof, SessionDone, Standing
 from ringfence.fleet.service import FleetService
 from ringfence.protocols.cwmp.messages import DeviceId, Event, ParameterValue
 from ringfence.runtime.db import Database
@@ -121,6 +122,36 @@ def test_anothers_serial_with_ones_own_credential_is_refused_audited_and_leaves_
     run(database_url, tmp_path, body)
     assert ask(database_url, "select proven_name, serial_number, times from fleet.refusals") == [("00040E-THIEF", "VICTIM", 3)]
     assert ask(database_url, "select count(*) from fleet.outbox where kind = 'refused'") == [(1,)], "announced once"
+
+
+def test_what_is_wanted_of_one_device_leaves_only_once_it_is_bound_and_then_even_if_it_settled_before(
+    database_url: str, tmp_path: Path
+) -> None:
+    async def body(fleet: FleetService) -> None:
+        (first,) = await fleet.admit([inform("A1", peer_ip="203.0.113.9")])
+        ask(database_url, "update fleet.devices set line = 'L1', labels = '{trial}' returning 1")
+        hosts = frozenset({"acs.example.net"})
+        await fleet.want("anna", first.device_id, Wish(meaning="sip.username", value="4930123456"), hosts)
+        await fleet.put_secret("anna", first.device_id, "sip.password", Secret("planted"))
+        everybody = Wish(meaning="acs.inform_interval", value="3600")
+        await fleet.put_group("anna", Group(name="trial", label="trial", wishes=(everybody,)), hosts)
+
+        (unbound,) = await fleet.admit([inform("A1", peer_ip="203.0.113.9")])
+        assert unbound.standing is Standing.UNBOUND
+        assert unbound.work is not None
+        assert [setting.name for setting in unbound.work.settings] == [ROOT + "ManagementServer.PeriodicInformInterval"]
+        done = replace(unbound.work, accepted=frozenset(setting.name for setting in unbound.work.settings))
+        await fleet.settle([SessionDone(device_id=first.device_id, session_id="s1", work=done, at_ms=NOW)])
+        assert (await fleet.admit([inform("A1", peer_ip="203.0.113.9")]))[0].work is None, "settled as far as it may be"
+
+        for _ in range(2):  # The second time stands for a session that was lost on its way.
+            (bound,) = await fleet.admit([inform("A1")])
+            assert bound.standing is Standing.MANAGED
+            assert bound.work is not None
+            names = [setting.name for setting in bound.work.settings]
+            assert [name.rpartition(".")[2] for name in names] == ["PeriodicInformInterval", "AuthPassword", "AuthUserName"]
+
+    run(database_url, tmp_path, body)
 
 
 def test_a_batch_holds_new_known_and_repeated_devices(database_url: str, tmp_path: Path) -> None:
