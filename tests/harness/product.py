@@ -22,7 +22,7 @@ from ringfence.base.secret import Secret
 from ringfence.fleet.adapters import FLEET_KEY
 from ringfence.runtime.bus import Bus
 from ringfence.runtime.db import migrate
-from ringfence.runtime.keys import HASH_KEY, nats_password_file
+from ringfence.runtime.keys import ACS_KEY, HASH_KEY, nats_password_file
 from ringfence.runtime.settings import ROLES
 from ringfence.runtime.status import Status, status_subject
 from ringfence.telephony.columns import batch_of
@@ -42,6 +42,7 @@ class Product:
         self._stack = ExitStack()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.console_port, self.api_port = free_port(), free_port()
+        self.acs_port, self.bootstrap_port = free_port(), free_port()
 
     def __enter__(self) -> Self:
         try:
@@ -116,6 +117,8 @@ class Product:
             "RINGFENCE_DATABASE_URL": self.database_url,
             "RINGFENCE_CONSOLE__LISTEN": f"127.0.0.1:{self.console_port}",
             "RINGFENCE_API__LISTEN": f"127.0.0.1:{self.api_port}",
+            "RINGFENCE_ACS__MANAGED__LISTEN": f"127.0.0.1:{self.acs_port}",
+            "RINGFENCE_ACS__BOOTSTRAP__LISTEN": f"127.0.0.1:{self.bootstrap_port}",
             "RINGFENCE_METRICS__BASE_PORT": "0",
             "RINGFENCE_DETECTION__MODE": self._mode,
         }
@@ -128,6 +131,7 @@ class Product:
             HASH_KEY: KEY.decode(),
             "edge-kamailio-1.token": "test",
             FLEET_KEY: "test",
+            ACS_KEY: "test",
         }
         for name, value in secrets.items():
             file = self.folder / "keys" / name
