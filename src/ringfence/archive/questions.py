@@ -170,6 +170,21 @@ class CallQuestions(CallArchive):
         names = ArchivedRegistration.__struct_fields__
         return [ArchivedRegistration(**dict(zip(names, row, strict=True))) for row in rows]
 
+    def registered(self, *, from_ms: int, to_ms: int, part: int, parts: int) -> list[tuple[str, str, int]]:
+        """Account, User-Agent and time of accounts whose newest registration of the span is a good one: it neither lapsed nor left.
+
+        Of one part of all accounts, because all of them may be millions.
+        """
+        rows = self._ask(
+            f"""
+            SELECT account, arg_max(user_agent, (at_ms, sequence, row)), max(at_ms) FROM read_parquet($files)
+            WHERE kind = {int(Kind.REGISTRATION)} AND account <> '' AND at_ms BETWEEN $from_ms AND $to_ms AND hash(account) % $parts = $part
+            GROUP BY account HAVING arg_max(status_code = 200 AND expires > 0, (at_ms, sequence, row))""",  # noqa: S608 - the kind is ours
+            REGISTRATIONS,
+            {"from_ms": from_ms, "to_ms": to_ms, "part": part, "parts": parts},
+        )
+        return [(account, user_agent, at_ms) for account, user_agent, at_ms in rows]
+
     def _conditions(self, question: CallQuestion) -> tuple[list[str], list[str], dict[str, Any]]:
         """Conditions on rows, on whole calls, and their values."""
         rows, calls, values = [f"kind NOT IN (0, {int(Kind.INBOUND)})"], ["true"], dict[str, Any]()
