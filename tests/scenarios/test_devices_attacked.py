@@ -22,15 +22,13 @@ from ringfence.fleet.adapters import FLEET_KEY, FileKeys, Sealer
 from ringfence.fleet.desired import Wish
 from ringfence.fleet.model import REALM, InformSeen, Lane, Proof
 from ringfence.fleet.service import FleetService
-from ringfence.protocols import digest
 from ringfence.protocols.cwmp import DeviceConnection
-from ringfence.protocols.cwmp.messages import DeviceId, Event, Inform, ParameterValue
 from ringfence.runtime.db import Database
+from tests.harness.device_line import OUI, Line, answered, inform
 from tests.harness.product import Product
 
 pytestmark = pytest.mark.timeout(240)
 
-PATIENCE = 60.0
 OWN, VICTIM = "OWN1", "VICTIM1"
 PASSWORD = "attacker-owns-this-one"
 SIP_NAME, SIP_PASSWORD = "4930555012345", "planted-sip-password-of-the-victim"
@@ -54,7 +52,7 @@ class Stranger:
         self.address, self._port = address, port
 
     @contextlib.asynccontextmanager
-    async def connected(self, address: str = "") -> AsyncIterator["Line"]:
+    async def connected(self, address: str = "") -> AsyncIterator[Line]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port, local_addr=(address or self.address, 0))
         try:
             yield Line(reader, writer)
@@ -75,66 +73,15 @@ class Stranger:
         async with self.connected() as line:
             return (await line.post(body, **headers))[0]
 
-    async def signed_in(self, line: "Line", serial: str, name: str = f"00040E-{OWN}") -> tuple[int, str, str]:
+    async def signed_in(self, line: Line, serial: str, name: str = f"{OUI}-{OWN}") -> tuple[int, str, str]:
         """An Inform with the Digest of the attacker's own device: status, cookie, credentials."""
         begin = DeviceConnection().start(inform(serial))
         _, headers, _ = await line.post(begin)
-        credentials = answered(headers["www-authenticate"], name)
+        credentials = answered(headers["www-authenticate"], name, PASSWORD)
         status, headers, body = await line.post(begin, Authorization=credentials)
         assert SIP_PASSWORD.encode() not in body
         assert SIP_NAME.encode() not in body
         return status, headers.get("set-cookie", "").partition(";")[0], credentials
-
-
-class Line:
-    """A connection, byte by byte."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    async def write(self, data: bytes) -> bool:
-        """Whether it could still be written."""
-        try:
-            self._writer.write(data)
-            await self._writer.drain()
-        except ConnectionError:
-            return False
-        return True
-
-    async def status(self) -> int:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                first = await self._reader.readuntil(b"\r\n")
-        except (ConnectionError, asyncio.IncompleteReadError):
-            return 0
-        return int(first.split()[1])
-
-    async def post(self, body: bytes, **headers: str) -> tuple[int, dict[str, str], bytes]:
-        lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        head = "\r\n".join(["POST /acs HTTP/1.1", "Host: acs", f"Content-Length: {len(body)}", *lines])
-        await self.write(head.encode() + b"\r\n\r\n" + body)
-        try:
-            async with asyncio.timeout(PATIENCE):
-                first, *rest = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-                found = {name.lower(): value.strip() for name, _, value in (entry.partition(":") for entry in rest if entry)}
-                return int(first.split()[1]), found, await self._reader.readexactly(int(found.get("content-length", "0")))
-        except (ConnectionError, asyncio.IncompleteReadError):
-            return 0, {}, b""
-
-
-def answered(challenge: str, name: str = f"00040E-{OWN}") -> str:
-    """Credentials for a challenge, by the attacker's own password."""
-    parsed = digest.parse_challenge(challenge)
-    return digest.answer(parsed, username=name, password=Secret(PASSWORD), method="POST", uri="/acs", cnonce="c0ffee")
-
-
-def inform(serial: str) -> Inform:
-    return Inform(
-        device_id=DeviceId(manufacturer="AVM", oui="00040E", product_class="FRITZ", serial_number=serial),
-        events=(Event("2 PERIODIC", ""),),
-        current_time="2026-11-23T02:00:00Z",
-        parameters=(ParameterValue("InternetGatewayDevice.DeviceInfo.SoftwareVersion", "8.20"),),
-    )
 
 
 # The attacks
@@ -155,12 +102,14 @@ async def digest_again(stranger: Stranger) -> int:
 async def digest_from_elsewhere(stranger: Stranger) -> int:
     async with stranger.connected("127.0.2.1") as line:
         _, headers, _ = await line.post(DeviceConnection().start(inform(OWN)))
-    return await stranger.post(DeviceConnection().start(inform(OWN)), Authorization=answered(headers["www-authenticate"]))
+    return await stranger.post(
+        DeviceConnection().start(inform(OWN)), Authorization=answered(headers["www-authenticate"], f"{OUI}-{OWN}", PASSWORD)
+    )
 
 
 async def guessed_password(stranger: Stranger) -> int:
     async with stranger.connected() as line:
-        return (await stranger.signed_in(line, VICTIM, f"00040E-{VICTIM}"))[0]
+        return (await stranger.signed_in(line, VICTIM, f"{OUI}-{VICTIM}"))[0]
 
 
 async def guessed_cookie(stranger: Stranger) -> int:
@@ -179,7 +128,7 @@ async def cookie_again(stranger: Stranger) -> int:
         assert (await line.post(b"", Cookie=cookie))[0] == 204
     async with stranger.connected() as line:
         _, headers, _ = await line.post(b"", Cookie=cookie)
-        return (await line.post(b"", Cookie=cookie, Authorization=answered(headers["www-authenticate"])))[0]
+        return (await line.post(b"", Cookie=cookie, Authorization=answered(headers["www-authenticate"], f"{OUI}-{OWN}", PASSWORD)))[0]
 
 
 def xml(body: bytes) -> Callable[[Stranger], Awaitable[int]]:
@@ -261,7 +210,7 @@ async def furnish(product: Product) -> None:
                 device=inform(serial).device_id, peer_ip="127.0.3.1", lane=Lane.MANAGED, proof=Proof.NONE, at_ms=system_clock()
             )
             (admitted,) = await fleet.admit([seen])
-            name = f"00040E-{serial}"
+            name = f"{OUI}-{serial}"
             ha1 = hashlib.md5(f"{name}:{REALM}:{password}".encode(), usedforsecurity=False).hexdigest()
             await fleet.put_credential(admitted.device_id, name, Secret(ha1))
         await fleet.want("test", admitted.device_id, Wish(meaning="sip.username", value=SIP_NAME), frozenset())
@@ -286,7 +235,7 @@ def test_every_attack_is_refused_and_audited_and_an_honest_device_is_served(prod
     assert PASSWORD not in product.log("acs")
     with psycopg.connect(product.database_url) as connection:
         rows = connection.execute("select proven_name, serial_number, reason from fleet.refusals").fetchall()
-    assert rows == [(f"00040E-{OWN}", VICTIM, "identity_mismatch")]
+    assert rows == [(f"{OUI}-{OWN}", VICTIM, "identity_mismatch")]
 
 
 async def serve_an_honest_device(product: Product) -> None:
