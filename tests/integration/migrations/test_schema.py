@@ -81,6 +81,8 @@ def value_of(package: str, query: str, name: str, cast: str) -> object:
     by_cast: dict[str, object] = {"date[]": [], "bytea[]": [b"k"], "bigint[]": [1]}
     if package == "ringfence.fleet":
         by_cast |= FLEET_CASTS
+    if package == "ringfence.subscribers.sessions":
+        by_cast |= {"text[]": [], "inet[]": [], "bigint[]": []}
     by_place: dict[tuple[str, str], object] = {
         ("ringfence.access", "keys"): [b"k"],
         ("ringfence.access", "key"): b"k",
@@ -109,8 +111,9 @@ def test_every_named_query_runs(package: str, name: str, database_url: str) -> N
     parameters = {found: value_of(package, name, found, cast) for found, cast in PARAMETER.findall(query)}
     with psycopg.connect(database_url) as connection:
         if package == "ringfence.subscribers" and ("incoming" in query or "numbered" in query):
-            if name != "create_incoming":
-                connection.execute(loaded["create_incoming"])
+            if not name.startswith("create_incoming"):
+                kind = name.rpartition("_")[2]
+                connection.execute(loaded.get(f"create_incoming_{kind}", loaded["create_incoming_accounts"]))
             if "numbered" in query and name != "number_incoming":
                 connection.execute(loaded["number_incoming"], {"size": 5})
         if package == "ringfence.views" and name != "create_registering":

@@ -1,0 +1,1 @@
+"""Access sessions: which line held which address, from when to when, as RADIUS accounting and DHCP tell it."""

@@ -1,0 +1,109 @@
+"""Access sessions in PostgreSQL: record what was reported, and say who held an address.
+
+A batch of reports is one transaction, and batches happen one after the other whoever listens. The one thing to know: `lines_at` names a
+line only when every session that claims the address at that time names the same one.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from ringfence.base.clock import Clock, system_clock
+from ringfence.base.errors import PeerError
+from ringfence.runtime.db import Database
+from ringfence.subscribers.sessions.addresses import address_of, places_of
+from ringfence.subscribers.sessions.merging import SKEW_MS, Book, SessionRow
+from ringfence.subscribers.sessions.model import AccessSession, ReportKind, SessionReport
+from ringfence.subscribers.sessions.store import SessionStore
+
+MAX_PAGE = 500
+FORGET_ROWS = 5_000
+"""Rows that one turn of the retention deletes; more wait for the next turn, so that no lock lasts."""
+FAR_AHEAD_MS = 4_102_444_800_000
+"""The year 2100: before it is everything."""
+
+
+class AccessSessions:
+    """Who held which address. Its parts are inherited by `SubscribersService`, and stand alone where only they are needed."""
+
+    def __init__(self, db: Database, clock: Clock = system_clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    async def record(self, reports: Sequence[SessionReport]) -> int:
+        """Note a batch of reports, in their order; one transaction. The same batch again changes nothing. How many rows it wrote."""
+        written = 0
+        async with self._db.transaction() as connection:
+            store = SessionStore(connection)
+            await store.run("hold_sessions")
+            for restart, group in groupby(reports, lambda report: report.kind is ReportKind.NAS_RESTART):
+                if not restart:
+                    written += len(await _merge(store, list(group)))
+                    continue
+                for report in group:
+                    written += await store.run("end_sessions_of_nas", nas=report.nas, at_ms=report.at_ms)
+        return written
+
+    async def lines_at(self, addresses: Sequence[str], at_ms: int) -> dict[str, AccessSession]:
+        """Address -> the session that held it at that time. Not in it: what nobody held, what is no address, what is claimed twice."""
+        pairs = [(text, place) for text in dict.fromkeys(addresses) for place in _places(text)]
+        if not pairs:
+            return {}
+        names, places = zip(*pairs, strict=True)
+        async with self._db.transaction() as connection:
+            found = await SessionStore(connection).sessions("sessions_at", addresses=list(names), prefixes=list(places), at_ms=at_ms)
+        held: dict[str, AccessSession] = {}
+        unsure: set[str] = set()
+        for session in found:
+            if not session.line or held.setdefault(session.address, session).line != session.line:
+                unsure.add(session.address)
+        return {address: session for address, session in held.items() if address not in unsure}
+
+    async def history_of_line(self, line: str, *, before_ms: int = FAR_AHEAD_MS, limit: int = 100) -> tuple[AccessSession, ...]:
+        """The addresses of a line, newest first; those that began before `before_ms`."""
+        async with self._db.transaction() as connection:
+            rows = await SessionStore(connection).sessions("sessions_of_line", line=line, before_ms=before_ms, limit=min(limit, MAX_PAGE))
+        return tuple(rows)
+
+    async def history_of_address(self, address: str, *, before_ms: int = FAR_AHEAD_MS, limit: int = 100) -> tuple[AccessSession, ...]:
+        """Who held an address, newest first, claims that contradict each other included. PeerError when it is no address."""
+        parsed = address_of(address)
+        places = places_of(parsed)
+        async with self._db.transaction() as connection:
+            rows = await SessionStore(connection).sessions(
+                "sessions_of_address",
+                addresses=[str(parsed)] * len(places),
+                prefixes=places,
+                before_ms=before_ms,
+                limit=min(limit, MAX_PAGE),
+            )
+        return tuple(rows)
+
+    async def forget_sessions(self, until_ms: int) -> int:
+        """Delete sessions that ended before; `FORGET_ROWS` at the most, and how many it were."""
+        async with self._db.transaction() as connection:
+            return await SessionStore(connection).run("forget_sessions", until_ms=until_ms, limit=FORGET_ROWS)
+
+    async def count_open_sessions(self) -> int:
+        """Open addresses and prefixes; a look at the whole table."""
+        async with self._db.transaction() as connection:
+            return await SessionStore(connection).figure("count_open_sessions")
+
+
+async def _merge(store: SessionStore, reports: list[SessionReport]) -> list[SessionRow]:
+    book = Book(await store.rows_of_names({(report.nas, report.session_id) for report in reports}))
+    for report in reports:
+        book.apply(report)
+    if contested := book.contested():
+        since = min(min(report.started_ms or report.at_ms, report.at_ms) for report in reports) - SKEW_MS
+        book.take_over(await store.rows_of_prefixes(contested, max(since, 1)))
+    changes = book.changes()
+    await store.write(changes)
+    return changes
+
+
+def _places(text: str) -> Iterator[str]:
+    """What no session can have is asked for nowhere."""
+    try:
+        yield from places_of(address_of(text))
+    except PeerError:
+        return
