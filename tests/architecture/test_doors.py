@@ -22,6 +22,8 @@ MORE_DOORS: dict[str, str] = {
     "detection.rules": "rule sets as text, for a page that changes limits",
     "detection.composing.service": "versions and states of composed rules, a shell of its own beside the one of alerts",
     "fleet.adapters": "the key that seals secrets, which the processes that use the room read from its file",
+    "fleet.desired": "groups and wishes as people write them, pure",
+    "fleet.meanings": "the list of what can be wanted of a device, pure",
     "fleet.inventory.service": "what people ask of the fleet and change in it, a shell of its own beside the one of the ACS",
     "fleet.session": "what to ask a device next, pure, which the ACS follows answer by answer",
     "fleet.images": "ranges, leases and bandwidth of the firmware host, which the role acs serves",

@@ -4,6 +4,7 @@ It also says what may never be wanted (a policy that would lock the operator out
 thing to know: a group holds no secret. A secret belongs to one device, is named here by a stamp, and joins at the last moment.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -84,6 +85,20 @@ class Difference:
     reported: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is wanted of one device, for people."""
+
+    groups: tuple[str, ...]
+    """Names of those it is in, the lowest rank first."""
+    own: tuple[Wish, ...]
+    secrets: tuple[tuple[str, str, int], ...]
+    """Meaning, instance and when it was sealed. Never the value."""
+    differences: tuple[Difference, ...]
+    impossible: tuple[str, ...]
+    """Meanings that its data model has no name for."""
+
+
 def belongs(subject: Subject, group: Group) -> bool:
     """Whether a device is in a group."""
     return (
@@ -140,6 +155,8 @@ def refusals(group: Group, acs_hosts: frozenset[str]) -> tuple[str, ...]:
         for wish in group.wishes
         if wish.meaning in MEANINGS and MEANINGS[wish.meaning].secret
     ]
+    counted = Counter((wish.meaning, wish.instance) for wish in group.wishes)
+    found += [f"{meaning[:60]} is wanted twice of the same instance: say it once." for (meaning, _), times in counted.items() if times > 1]
     if group.wishes and not group.filtered:
         found.append("A group without model, version, region or label would set the whole fleet at once: try it on a label first.")
     return tuple(found)

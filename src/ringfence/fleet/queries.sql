@@ -316,6 +316,21 @@ insert into fleet.secrets (device_id, meaning, instance, sealed, changed_at, cha
 values (%(device_id)s::bigint, %(meaning)s, %(instance)s, %(sealed)s::bytea, ringfence.at(%(now_ms)s::bigint), %(person)s)
 on conflict (device_id, meaning, instance) do update set sealed = excluded.sealed, changed_at = excluded.changed_at, changed_by = excluded.changed_by;
 
+-- remove_own_wish --
+with wish as (
+    delete from fleet.wanted_of_device where device_id = %(device_id)s::bigint and meaning = %(meaning)s and instance = %(instance)s returning meaning
+), secret as (
+    delete from fleet.secrets where device_id = %(device_id)s::bigint and meaning = %(meaning)s and instance = %(instance)s returning meaning
+)
+select meaning from wish union select meaning from secret;
+
+-- subject_of_device --
+select oui, product_class, software_version, region, labels, data_model from fleet.devices where device_id = %(device_id)s::bigint;
+
+-- names_of_secrets --
+select meaning, instance, ringfence.ms(changed_at) as changed_ms from fleet.secrets where device_id = %(device_id)s::bigint
+order by meaning, instance;
+
 -- forget_secrets --
 delete from fleet.secrets where device_id = %(device_id)s::bigint;
 

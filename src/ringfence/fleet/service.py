@@ -202,11 +202,7 @@ class FleetService(InventoryService):
     async def _current_policy(self, store: FleetStore, revision: int) -> _Policy:
         """The groups, kept while their revision is the newest."""
         if self._policy.revision != revision:
-            wishes: dict[str, list[Wish]] = {}
-            for row in await store.rows("list_wanted"):
-                wishes.setdefault(row["group_name"], []).append(Wish(meaning=row["meaning"], instance=row["instance"], value=row["value"]))
-            groups = [Group(**row, wishes=tuple(wishes.get(row["name"], ()))) for row in await store.rows("list_groups")]
-            self._policy = _Policy(revision=revision, groups=tuple(groups))
+            self._policy = _Policy(revision=revision, groups=await self._groups(store))
         return self._policy
 
     async def _secrets(self, store: FleetStore, devices: list[int]) -> dict[int, list[SealedWish]]:

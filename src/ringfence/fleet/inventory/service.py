@@ -1,7 +1,7 @@
-"""The operator's side of the fleet: lists, imports, what is wanted, replacement, stock, coverage, firmware, waking.
+"""The operator's side of the fleet: lists, imports, replacement, stock, coverage, firmware, waking (what is wanted: `fleet.wanting`).
 
-Every change by a person carries the person's name into the device's history. The one thing to know: what changes what is wanted of many
-grows the policy's revision, and what changes one device unsettles it, so the next Inform finds its work.
+Every change by a person carries the person's name into the device's history. The one thing to know: a device that a person puts on a line
+takes over what was wanted of the one before it there, and that one is closed for ever.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,19 +10,14 @@ from typing import TextIO
 
 import msgspec
 
-from ringfence.base.clock import Clock
-from ringfence.base.errors import ConflictError, NotFoundError, OperatorError
-from ringfence.base.secret import Secret
-from ringfence.fleet.adapters import Sealer
+from ringfence.base.errors import ConflictError, OperatorError
 from ringfence.fleet.behind import Behind, BehindKind, Origin
 from ringfence.fleet.coverage import Coverage, Registration, coverage_of
-from ringfence.fleet.desired import Group, Wish, refusals, wish_refusals
 from ringfence.fleet.inventory.sheets import DeviceRow, read_devices
 from ringfence.fleet.lifecycle import Life, Occurrence, after, allows
-from ringfence.fleet.meanings import MEANINGS, fill
 from ringfence.fleet.model import Count, Device, DevicesImported, Entry, Filter, Firmware, Link, Reported, Sleeper, Standing
 from ringfence.fleet.store import FleetStore, Row, columns
-from ringfence.runtime.db import Database
+from ringfence.fleet.wanting.service import WantingService
 
 PAGE = 500
 """Devices of a page at the most."""
@@ -31,13 +26,8 @@ SHOWN_BAD = 100
 WAKE_AGAIN_MS = 60_000
 
 
-class InventoryService:
+class InventoryService(WantingService):
     """Questions and changes of people."""
-
-    def __init__(self, db: Database, sealer: Sealer, clock: Clock) -> None:
-        self._db = db
-        self._sealer = sealer
-        self._clock = clock
 
     # Reading
 
@@ -161,71 +151,6 @@ class InventoryService:
             await store.note([(device_id, now, "line", "", row["line"], line, by)])
         return tuple(old["device_id"] for old in before)
 
-    # What is wanted
-
-    async def put_group(self, by: str, group: Group, acs_hosts: frozenset[str]) -> None:
-        """Save a group; OperatorError with every reason why it cannot be."""
-        if sentences := refusals(group, acs_hosts):
-            raise OperatorError(" ".join(sentences), reason="policy")
-        wishes = [(wish.meaning, wish.instance, wish.value) for wish in group.wishes]
-        async with self._db.transaction() as connection:
-            store = FleetStore(connection)
-            fields = {
-                name: getattr(group, name) for name in ("name", "rank", "oui", "product_class", "software_version", "region", "label")
-            }
-            await store.run("put_group", **fields, now_ms=self._clock(), person=by)
-            await store.run("clear_wanted", name=group.name)
-            await store.run("add_wanted", name=group.name, **columns(wishes, ("meanings", "instances", "values")))
-            await store.row("grow_policy")
-            await store.note([(0, self._clock(), "group", group.name, "", f"{len(wishes)} wishes", by)])
-
-    async def remove_group(self, by: str, name: str) -> None:
-        """Take a group away; its devices keep what was set until something else is wanted."""
-        async with self._db.transaction() as connection:
-            store = FleetStore(connection)
-            if await store.row("remove_group", name=name) is None:
-                raise NotFoundError(f"there is no group {name[:60]!a}", reason="no_group")
-            await store.row("grow_policy")
-            await store.note([(0, self._clock(), "group", name, "", "removed", by)])
-
-    async def want(self, by: str, device_id: int, wish: Wish, acs_hosts: frozenset[str]) -> None:
-        """Want something of one device that is no secret."""
-        sentences = wish_refusals(wish, acs_hosts)
-        if not sentences and MEANINGS[wish.meaning].secret:
-            sentences = (f"{wish.meaning} is a secret: give it as one, so that it is sealed.",)
-        if sentences:
-            raise OperatorError(" ".join(sentences), reason="policy")
-        async with self._db.transaction() as connection:
-            store, now = FleetStore(connection), self._clock()
-            await self._held(store, device_id)
-            fields = {"meaning": wish.meaning, "instance": wish.instance, "value": wish.value}
-            await store.run("put_own_wish", device_id=device_id, **fields, now_ms=now, person=by)
-            await store.run("unsettle", devices=[device_id])
-            await store.note([(device_id, now, "wish", wish.meaning, "", wish.value, by)])
-
-    async def put_secret(self, by: str, device_id: int, meaning: str, secret: Secret, instance: str = "") -> None:
-        """Seal a secret for a device; it is written at the next session and never shown."""
-        found = MEANINGS.get(meaning)
-        if found is None or not found.secret or not any(name and fill(name, instance) for name in (found.tr098, found.tr181)):
-            raise OperatorError(
-                f"{meaning[:60]!a} is no secret that a device can be given, or its instance does not fit.", reason="meaning"
-            )
-        sealed = await self._sealer.seal(secret, device_id, meaning, instance)
-        async with self._db.transaction() as connection:
-            store, now = FleetStore(connection), self._clock()
-            await self._held(store, device_id)
-            await store.run("put_secret", device_id=device_id, meaning=meaning, instance=instance, sealed=sealed, now_ms=now, person=by)
-            await store.run("unsettle", devices=[device_id])
-            await store.note([(device_id, now, "secret", meaning, "", "(secret)", by)])
-
-    async def discover(self, device_id: int) -> None:
-        """Read a device's whole tree, level by level, from its next Inform on."""
-        async with self._db.transaction() as connection:
-            store = FleetStore(connection)
-            await self._held(store, device_id)
-            await store.row("discover", device_id=device_id, now_ms=self._clock())
-            await store.run("unsettle", devices=[device_id])
-
     # Behind, firmware, waking
 
     async def put_behind(self, device_id: int, found: Iterable[Behind]) -> None:
@@ -285,12 +210,6 @@ class InventoryService:
             await FleetStore(connection).run("awake", devices=list(devices))
 
     # Inside
-
-    async def _held(self, store: FleetStore, device_id: int) -> Row:
-        row = await store.row("hold_device", device_id=device_id)
-        if row is None:
-            raise NotFoundError(f"there is no device {device_id}", reason="no_device")
-        return row
 
     async def _merge(self, store: FleetStore, rows: list[DeviceRow]) -> Row:
         models = [(row.oui, row.product_class, "") for row in rows]

@@ -1,0 +1,1 @@
+"""What people want of devices: groups, wishes of one device, its secrets."""
