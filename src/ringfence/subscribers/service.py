@@ -4,73 +4,44 @@ An import is one transaction: it happens whole or not at all, with its outbox en
 and a revision is read when it is told, so the log always hears the newest state of an account.
 """
 
-import asyncio
-from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
-from typing import BinaryIO, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO
 
 from ringfence.base.clock import Clock, system_clock
-from ringfence.base.errors import ConflictError, NotFoundError, OperatorError
+from ringfence.base.errors import NotFoundError, OperatorError
 from ringfence.base.ids import keyed_hash, new_id, slot_of
 from ringfence.runtime.db import Database
-from ringfence.subscribers.model import Account, BadRow, Change, ImportReport, Network
+from ringfence.subscribers.customers.service import CustomersService
+from ringfence.subscribers.importing.tally import Tally
+from ringfence.subscribers.model import Account, Change, Changed, Difference, ImportReport, Network
 from ringfence.subscribers.sheets import AccountRow, read_accounts, read_networks
 from ringfence.subscribers.store import SubscribersStore
 from ringfence.telephony.control import AccountChanged, NetworksChanged
 
-CHUNK_ROWS = 5_000
-"""Rows that are parsed, copied and merged at a time; half of what a control message may hold."""
-
-MAX_IMPORT_ROWS = 100_000_000
 MAX_NETWORKS = 20_000
-BAD_SHARE = 100
-"""More than one bad row in this many ends an import."""
-
-SHOWN_BAD_ROWS = 100
-
-Item = TypeVar("Item")
 
 
-class SubscribersService:
+class SubscribersService(CustomersService):
     """Accounts and networks in PostgreSQL. `key` is the installation's key for account keys (`keyed_hash`)."""
 
     def __init__(self, db: Database, key: bytes, clock: Clock = system_clock) -> None:
-        self._db = db
+        super().__init__(db, clock)
         self._key = key
-        self._clock = clock
 
     async def import_accounts(self, by: str, source: BinaryIO, *, strict: bool = False) -> ImportReport:
         """Add and change the accounts of a CSV file (`formats.md`); accounts it does not name stay as they are.
 
         OperatorError, and nothing changed, when more than 1 % of its rows are bad (or one, with `strict`).
         """
-        tally = _Tally(strict=strict)
-        async with self._db.transaction() as connection:
-            store = SubscribersStore(connection)
-            await self._begin(store)
-            await store.run("create_incoming")
-            rows = tally.good(read_accounts(source))
-            while chunk := await asyncio.to_thread(self._keyed, rows):
-                await store.copy_incoming(chunk)
-            for row in await store.rows("drop_repeated"):
-                message = f"{row['account'][:60]!a} stands in line {row['first_line']} already"
-                tally.add(BadRow(line=row["line"], reason="repeated", message=message))
-                tally.kept -= 1
-            tally.judge()
-            added, changed = await self._merge(store, tally.kept)
-            report = tally.report("accounts", added, changed)
-            await self._note(store, by, report)
-        return report
+        return await self._import(by, "accounts", read_accounts(source), self._account_columns, strict=strict, announced=True)
 
     async def import_networks(self, by: str, source: BinaryIO, *, strict: bool = False) -> ImportReport:
         """Replace the operator's own ranges by those of a CSV file; the same refusals as `import_accounts`."""
-        tally = _Tally(strict=strict)
+        tally = Tally(strict=strict)
         fresh: dict[str, Network] = {}
         for line, network in tally.good(read_networks(source)):
             if network.prefix in fresh:
-                tally.add(BadRow(line=line, reason="repeated", message=f"{network.prefix} stands in an earlier line already"))
-                tally.kept -= 1
+                tally.repeated(line, f"{network.prefix} stands in an earlier line already")
                 continue
             fresh[network.prefix] = network
             if len(fresh) > MAX_NETWORKS:
@@ -80,15 +51,15 @@ class SubscribersService:
             store = SubscribersStore(connection)
             await self._begin(store)
             old = {network.prefix: network for network in await store.networks()}
-            added = len(fresh.keys() - old.keys())
-            changed = sum(old[prefix] != fresh[prefix] for prefix in fresh.keys() & old.keys())
-            removed = len(old.keys() - fresh.keys())
-            if added or changed or removed:
+            changes = list(_differences(old, fresh))
+            tally.wrote(changes)
+            gone = len(old.keys() - fresh.keys())
+            if changes or gone:
                 await store.replace_networks(list(fresh.values()))
                 revision = await store.figure("take_revision", "revision")
                 await store.run("set_network_version", version=revision, now_ms=self._clock())
                 await store.run("add_to_outbox", kind="networks", revision=revision, now_ms=self._clock())
-            report = tally.report("networks", added, changed, removed)
+            report = tally.report(new_id("i"), "networks", gone)
             await self._note(store, by, report)
         return report
 
@@ -166,100 +137,18 @@ class SubscribersService:
 
     # Inside
 
-    def _keyed(self, rows: Iterator[AccountRow]) -> list[tuple[object, ...]]:
-        """The next chunk as rows of the temporary table; runs in a thread."""
-        chunk: list[tuple[object, ...]] = []
-        for row in islice(rows, CHUNK_ROWS):
-            key = keyed_hash(self._key, row.account)
-            chunk.append((row.line, row.account, key, slot_of(key), row.customer, row.segment and row.segment.value, row.channels,
-                          row.since_ms, row.country, row.own_device, row.exempt_until_ms, row.sensitivity))  # fmt: skip
-        return chunk
-
-    async def _begin(self, store: SubscribersStore) -> None:
-        row = await store.row("lock_imports")
-        if row is None or not row["locked"]:
-            raise ConflictError("another import is running; try again when it is done", reason="import_running")
-        await store.run("allow_an_hour")
-
-    async def _merge(self, store: SubscribersStore, rows: int) -> tuple[int, int]:
-        await store.run("number_incoming", size=CHUNK_ROWS)
-        await store.run("index_incoming")
-        added = changed = 0
-        for chunk in range(-(-rows // CHUNK_ROWS)):
-            revision = await store.figure("take_revision", "revision")
-            row = await store.row("merge_chunk", chunk=chunk, revision=revision, now_ms=self._clock())
-            assert row is not None, "a count without a group always has a row"
-            added, changed = added + row["added"], changed + row["changed"]
-            if row["added"] or row["changed"]:
-                await store.run("add_to_outbox", kind="accounts", revision=revision, now_ms=self._clock())
-        return added, changed
-
-    async def _note(self, store: SubscribersStore, by: str, report: ImportReport) -> None:
-        await store.run(
-            "note_import",
-            import_id=report.import_id,
-            kind=report.kind,
-            author=by,
-            now_ms=self._clock(),
-            rows=report.rows,
-            bad=report.bad,
-            added=report.added,
-            changed=report.changed,
-            removed=report.removed,
-            same=report.same,
-        )
+    def _account_columns(self, row: AccountRow) -> tuple[object, ...]:
+        key = keyed_hash(self._key, row.account)
+        return (row.file_line, row.account, key, slot_of(key), row.customer, row.segment and row.segment.value, row.channels,
+                row.since_ms, row.country, row.own_device, row.exempt_until_ms, row.sensitivity, row.line)  # fmt: skip
 
 
-class _Tally:
-    """Counts good and bad rows while they pass, and ends an import that has too many bad ones."""
-
-    def __init__(self, *, strict: bool) -> None:
-        self._strict = strict
-        self._reasons: Counter[str] = Counter()
-        self._shown: list[BadRow] = []
-        self.kept = 0
-
-    def good(self, rows: Iterator[Item | BadRow]) -> Iterator[Item]:
-        """The rows that could be read."""
-        for row in rows:
-            if isinstance(row, BadRow):
-                self.add(row)
-                if self._strict:
-                    self.judge()
-                continue
-            self.kept += 1
-            if self.kept > MAX_IMPORT_ROWS:
-                raise OperatorError(f"an import holds {MAX_IMPORT_ROWS} rows at the most; split the file", reason="too_many_rows")
-            yield row
-
-    def add(self, row: BadRow) -> None:
-        """One more bad row; the first hundred are kept whole."""
-        self._reasons[row.reason] += 1
-        if len(self._shown) < SHOWN_BAD_ROWS:
-            self._shown.append(row)
-
-    def judge(self) -> None:
-        """Refuse the whole file when too much of it is bad."""
-        bad = self._reasons.total()
-        if bad and (self._strict or bad * BAD_SHARE > self.kept + bad):
-            first = min(self._shown, key=lambda row: row.line)
-            raise OperatorError(
-                f"{bad} of {self.kept + bad} rows are bad, nothing was imported; line {first.line}: {first.message}",
-                reason="too_many_bad_rows",
-            )
-
-    def report(self, kind: str, added: int, changed: int, removed: int = 0) -> ImportReport:
-        """What happened, for the person."""
-        bad = self._reasons.total()
-        return ImportReport(
-            import_id=new_id("i"),
-            kind=kind,
-            rows=self.kept + bad,
-            added=added,
-            changed=changed,
-            removed=removed,
-            same=self.kept - added - changed,
-            bad=bad,
-            bad_rows=tuple(sorted(self._shown, key=lambda row: row.line)),
-            bad_reasons=tuple(self._reasons.most_common()),
-        )
+def _differences(old: Mapping[str, Network], fresh: Mapping[str, Network]) -> Iterator[Changed]:
+    """What a new list of networks adds and changes."""
+    for prefix, network in fresh.items():
+        before = old.get(prefix)
+        if before is None:
+            yield Changed(key=prefix, difference=Difference.ADDED)
+        elif before != network:
+            fields = tuple(name for name in ("kind", "comment") if getattr(before, name) != getattr(network, name))
+            yield Changed(key=prefix, difference=Difference.CHANGED, fields=fields)

@@ -46,9 +46,9 @@ class SubscribersStore:
         assert row is not None, "the query has a row whatever the tables hold"
         return int(row[column])
 
-    async def copy_incoming(self, rows: Iterable[tuple[object, ...]]) -> None:
-        """Append rows to the temporary table that `create_incoming` made."""
-        async with self._connection.cursor() as cursor, cursor.copy(QUERIES["copy_incoming"]) as copy:
+    async def copy(self, query: str, rows: Iterable[tuple[object, ...]]) -> None:
+        """Append rows with a `copy ... from stdin`."""
+        async with self._connection.cursor() as cursor, cursor.copy(QUERIES[query]) as copy:
             for row in rows:
                 await copy.write_row(row)
 

@@ -64,7 +64,10 @@ WORDS = {
     "role": "analyst", "kind": "accounts", "state": "open", "scope": "account", "severity": "warning", "address": "192.0.2.1",
     "prefix": "192.0.2.0/24", "entry": "{}", "evidence": "{}", "facets": "[]", "name": "anna", "feedback": "fraud", "time_zone": "UTC",
 }  # fmt: skip
-SPECIAL = {("put_block", "state"): "active", ("add_network", "kind"): "own_pool"}
+SPECIAL = {
+    ("put_block", "state"): "active", ("add_network", "kind"): "own_pool", ("search_accounts", "accounts"): ["x"],
+    ("page_customers", "after"): "x", ("list_lines_of_customer", "after"): "x",
+}  # fmt: skip
 FLEET = {"rank": 1, "now_ms": 1, "lines": "{}"}
 FLEET_CASTS = {
     **{cast: [] for cast in ("text[]", "boolean[]", "integer[]", "bytea[]", "bigint[]")},

@@ -10,8 +10,9 @@ import pytest
 from ringfence.base.errors import ConflictError, NotFoundError, OperatorError
 from ringfence.base.ids import keyed_hash, slot_of
 from ringfence.runtime.db import Database
+from ringfence.subscribers.importing.service import CHUNK_ROWS
 from ringfence.subscribers.model import Segment
-from ringfence.subscribers.service import CHUNK_ROWS, SubscribersService
+from ringfence.subscribers.service import SubscribersService
 
 KEY = b"key of the test"
 

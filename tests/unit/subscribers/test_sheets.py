@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.base.errors import OperatorError
+from ringfence.subscribers.cells import MAX_LINE_BYTES
 from ringfence.subscribers.model import BadRow, Network, NetworkKind, Segment
-from ringfence.subscribers.sheets import MAX_LINE_BYTES, AccountRow, read_accounts, read_networks
+from ringfence.subscribers.sheets import AccountRow, read_accounts, read_networks
 
 
 def accounts(text: str | bytes) -> list[AccountRow | BadRow]:
@@ -27,17 +28,17 @@ def test_a_whole_row_in_any_column_order_with_extra_columns() -> None:
     )
     assert accounts(text) == [
         AccountRow(
-            line=2, account="alice", customer="Müller, GmbH", segment=Segment.BUSINESS, channels=12, since_ms=1_577_923_200_000,
+            file_line=2, account="alice", customer="Müller, GmbH", segment=Segment.BUSINESS, channels=12, since_ms=1_577_923_200_000,
             country="DE", own_device=True, exempt_until_ms=1_903_860_000_000, sensitivity=40,
         )
     ]  # fmt: skip
 
 
 def test_an_absent_column_says_nothing_and_an_empty_cell_says_the_default() -> None:
-    assert accounts("account\nalice\n") == [AccountRow(line=2, account="alice")]
+    assert accounts("account\nalice\n") == [AccountRow(file_line=2, account="alice")]
     (row,) = accounts("account,segment,channels,since,own_device,sensitivity,customer\nalice,,,,,,\n")
     assert row == AccountRow(
-        line=2, account="alice", segment=Segment.RESIDENTIAL, channels=1, since_ms=0, own_device=False, sensitivity=0, customer=""
+        file_line=2, account="alice", segment=Segment.RESIDENTIAL, channels=1, since_ms=0, own_device=False, sensitivity=0, customer=""
     )
 
 
@@ -100,7 +101,7 @@ def test_whatever_the_bytes_are_every_row_is_read_or_refused(raw: bytes) -> None
 @given(st.lists(st.from_regex(r"[a-z0-9._-]{1,20}", fullmatch=True), max_size=30))
 def test_good_accounts_come_back_in_order_with_their_lines(names: list[str]) -> None:
     found = accounts("account\n" + "".join(f"{name}\n" for name in names))
-    assert found == [AccountRow(line=place, account=name) for place, name in enumerate(names, start=2)]
+    assert found == [AccountRow(file_line=place, account=name) for place, name in enumerate(names, start=2)]
 
 
 def test_networks_are_strict() -> None:
@@ -130,4 +131,4 @@ def test_a_large_file_is_read_without_holding_it() -> None:
             return next(self._lines, b"")
 
     rows = read_accounts(Endless())  # type: ignore[arg-type]
-    assert next(rows) == AccountRow(line=2, account="acc0")
+    assert next(rows) == AccountRow(file_line=2, account="acc0")

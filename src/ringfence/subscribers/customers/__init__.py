@@ -1,0 +1,1 @@
+"""Customers, their lines and contacts."""

@@ -1,0 +1,1 @@
+"""How a file becomes rows: counted, copied, merged in chunks, reported."""
