@@ -33,12 +33,12 @@ from ringfence.access.model import (
     User,
     permissions_of,
 )
-from ringfence.access.store import AccessStore, Row, failure_key, hash_token
+from ringfence.access.store import AccessStore, failure_key, hash_token
 from ringfence.base.clock import Clock, system_clock
 from ringfence.base.errors import ConflictError, NotFoundError, OperatorError, UnavailableError
 from ringfence.base.ids import new_id, new_token
 from ringfence.base.secret import Secret
-from ringfence.runtime.db import Database
+from ringfence.runtime.db import Database, Row
 
 SESSION_MS = 12 * 3_600_000
 """A sign-in lasts one long shift."""

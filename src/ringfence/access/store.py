@@ -6,20 +6,14 @@ Secrets leave `Secret` here and nowhere else: password hashes, token hashes, TOT
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
-
-from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
 from ringfence.access.audit import canonical_detail, link
 from ringfence.access.model import ApiToken, AuditEntry, OnCallPerson, Role, User
 from ringfence.access.throttle import WINDOW_MS, Counter
 from ringfence.base.secret import Secret
-from ringfence.runtime.db import load_queries
+from ringfence.runtime.db import NamedQueries, load_queries
 
 QUERIES = load_queries("ringfence.access", "queries.sql")
-
-Row = dict[str, Any]
 
 
 def hash_token(token: Secret) -> bytes:
@@ -33,27 +27,10 @@ def failure_key(kind: str, *parts: str) -> bytes:
     return hashlib.sha256(text).digest()
 
 
-class AccessStore:
+class AccessStore(NamedQueries):
     """The schema `access` on one connection."""
 
-    def __init__(self, connection: AsyncConnection[Any]) -> None:
-        self._connection = connection
-
-    async def rows(self, query: str, **parameters: object) -> list[Row]:
-        """Every row of a named query that returns rows."""
-        async with self._connection.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(QUERIES[query], parameters)
-            return await cursor.fetchall()
-
-    async def row(self, query: str, **parameters: object) -> Row | None:
-        """The first row of a named query, None when there is none."""
-        found = await self.rows(query, **parameters)
-        return found[0] if found else None
-
-    async def run(self, query: str, **parameters: object) -> int:
-        """Run a named query that returns nothing; the number of rows it touched."""
-        cursor = await self._connection.execute(QUERIES[query], parameters)
-        return cursor.rowcount
+    queries = QUERIES
 
     # People
 

@@ -18,8 +18,8 @@ from ringfence.detection.attacks import AttackStep, Facet, decode_attack
 from ringfence.detection.model import Alert, Evidence, decode_alert
 from ringfence.detection.public_holidays import public_holidays
 from ringfence.detection.rules import read_rules
-from ringfence.detection.store import DetectionStore, Row
-from ringfence.runtime.db import Database
+from ringfence.detection.store import DetectionStore
+from ringfence.runtime.db import Database, Row
 from ringfence.telephony.control import HolidaysChanged, RatesChanged, RuleSetChanged
 from ringfence.telephony.rates import read_deck
 

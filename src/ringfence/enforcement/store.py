@@ -3,36 +3,18 @@
 Nothing here decides or is obeyed: the record is JetStream's, and a row gives way to any entry of a newer revision.
 """
 
-from typing import Any
-
 import msgspec
-from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 
 from ringfence.enforcement.model import Approval, Block, Breaker, EdgeReport, Exemption, Proposal
-from ringfence.runtime.db import load_queries
+from ringfence.runtime.db import NamedQueries, load_queries
 
 QUERIES = load_queries("ringfence.enforcement", "queries.sql")
 
-Row = dict[str, Any]
 
-
-class EnforcementStore:
+class EnforcementStore(NamedQueries):
     """The schema `enforcement` on one connection."""
 
-    def __init__(self, connection: AsyncConnection[Any]) -> None:
-        self._connection = connection
-
-    async def rows(self, query: str, **parameters: object) -> list[Row]:
-        """Every row of a named query that returns rows."""
-        async with self._connection.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(QUERIES[query], _storable(parameters))
-            return await cursor.fetchall()
-
-    async def run(self, query: str, **parameters: object) -> int:
-        """Run a named query that returns nothing; the number of rows it touched."""
-        cursor = await self._connection.execute(QUERIES[query], _storable(parameters))
-        return cursor.rowcount
+    queries = QUERIES
 
     async def put_block(self, block: Block, revision: int) -> bool:
         """Copy an entry; whether it was news."""
@@ -134,8 +116,3 @@ class EnforcementStore:
 def _json(entry: msgspec.Struct) -> str:
     """JSON for a `jsonb` column, which takes every character but U+0000."""
     return msgspec.json.encode(entry).decode().replace("\\u0000", "\\ufffd")
-
-
-def _storable(parameters: dict[str, object]) -> dict[str, object]:
-    """PostgreSQL stores no U+0000, and a peer may have put one into an account name or a reason."""
-    return {name: value.replace("\x00", "\ufffd") if isinstance(value, str) else value for name, value in parameters.items()}

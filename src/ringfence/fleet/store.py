@@ -5,38 +5,18 @@ length, and `columns` is where that is made sure of.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-from psycopg import AsyncConnection
-from psycopg.rows import dict_row
+from ringfence.runtime.db import NamedQueries, Row, load_queries
 
-from ringfence.runtime.db import load_queries
+__all__ = ["FleetStore", "Row", "columns"]
 
 QUERIES = load_queries("ringfence.fleet", "queries.sql")
 
-Row = dict[str, Any]
 
-
-class FleetStore:
+class FleetStore(NamedQueries):
     """The schema `fleet` on one connection."""
 
-    def __init__(self, connection: AsyncConnection[Any]) -> None:
-        self._connection = connection
-
-    async def rows(self, query: str, **parameters: object) -> list[Row]:
-        """Every row of a named query that returns rows."""
-        async with self._connection.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(QUERIES[query], parameters)
-            return await cursor.fetchall()
-
-    async def row(self, query: str, **parameters: object) -> Row | None:
-        """The first row of a named query, None when there is none."""
-        found = await self.rows(query, **parameters)
-        return found[0] if found else None
-
-    async def run(self, query: str, **parameters: object) -> int:
-        """Run a named query that returns nothing; the number of rows it touched."""
-        return (await self._connection.execute(QUERIES[query], parameters)).rowcount
+    queries = QUERIES
 
     async def note(self, entries: Sequence[tuple[int, int, str, str, str, str, str]]) -> None:
         """Add to the history: device, moment, kind, name, old, new, person."""

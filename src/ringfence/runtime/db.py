@@ -6,14 +6,15 @@ UnavailableError, a lost race ConflictError; constraint violations stay psycopg'
 
 import contextlib
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib.resources import files
-from typing import Any, LiteralString, Self, cast
+from typing import Any, ClassVar, LiteralString, Self, cast
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.abc import Params
 from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, SerializationFailure
+from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from ringfence.base.errors import ConflictError, OperatorError, UnavailableError
@@ -92,6 +93,47 @@ async def fetch_one(connection: Connection, query: LiteralString, params: Params
     """The first row, or None."""
     row: tuple[Any, ...] | None = await (await connection.execute(query, params)).fetchone()
     return row
+
+
+Row = dict[str, Any]
+
+
+class NamedQueries:
+    """What every room's store does: the named queries of its `queries.sql` on one connection, inside one transaction."""
+
+    queries: ClassVar[Mapping[str, LiteralString]]
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def rows(self, query: str, **parameters: object) -> list[Row]:
+        """Every row of a query that returns rows."""
+        async with self._connection.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(self.queries[query], self._storable(parameters))
+            return await cursor.fetchall()
+
+    async def row(self, query: str, **parameters: object) -> Row | None:
+        """The first row of a query, None when there is none."""
+        found = await self.rows(query, **parameters)
+        return found[0] if found else None
+
+    async def run(self, query: str, **parameters: object) -> int:
+        """Run a query that returns nothing; the number of rows it touched."""
+        return (await self._connection.execute(self.queries[query], self._storable(parameters))).rowcount
+
+    def _storable(self, parameters: dict[str, object]) -> dict[str, object]:
+        """PostgreSQL stores no U+0000, and a peer may have put one into whatever it named: an account, a reason, a serial number."""
+        return {name: _without_nul(value) for name, value in parameters.items()}
+
+
+def _without_nul(value: object) -> object:
+    match value:
+        case str():
+            return value.replace("\x00", "\ufffd") if "\x00" in value else value
+        case list() if any(isinstance(item, str) and "\x00" in item for item in value):
+            return [_without_nul(item) for item in value]
+        case _:
+            return value
 
 
 def load_queries(package: str, file: str = "queries.sql") -> dict[str, LiteralString]:

@@ -15,9 +15,9 @@ from ringfence.archive.layout import DAY_MS
 from ringfence.archive.questions import CallQuestions
 from ringfence.base.clock import Clock
 from ringfence.base.errors import UnavailableError
-from ringfence.runtime.db import Database
+from ringfence.runtime.db import Database, Row
 from ringfence.telephony.user_agents import family_of
-from ringfence.views.store import Row, ViewsStore
+from ringfence.views.store import ViewsStore
 
 DAYS: Final = 31
 """How far back a registration is looked for."""
