@@ -292,6 +292,8 @@ class Acs(_Section):
 
     managed: AcsManaged = AcsManaged()
     bootstrap: AcsBootstrap = AcsBootstrap()
+    hosts: Annotated[tuple[str, ...], Field(max_length=64)] = ()
+    """Names and addresses by which devices reach this ACS. No device is ever told the URL of another one."""
     sessions: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """Sessions at once; further devices are told to come back in 30 to 300 seconds (503 with Retry-After)."""
     connections_per_address: Annotated[int, Field(ge=1, le=100_000)] = 64

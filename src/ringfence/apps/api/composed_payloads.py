@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from ringfence.apps.api.payloads import at
+from ringfence.apps.api.payloads import Heard, Said, at
 from ringfence.base.money import as_euro
 from ringfence.detection.composing.service import ComposedRecord, ComposedStep, ComposedVersion, Label
 from ringfence.views.composed_preview import DEFAULT_DAYS, MAX_DAYS, Preview
@@ -15,50 +15,42 @@ Toml = Annotated[str, Field(max_length=262_144)]
 Days = Annotated[int, Field(ge=1, le=MAX_DAYS)]
 
 
-class _Said(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class _Heard(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ComposedHeard(_Heard):
+class ComposedHeard(Heard):
     """Rules to keep, as TOML."""
 
     toml: Toml
     note: Annotated[str, Field(max_length=1000)] = ""
 
 
-class TextPreviewHeard(_Heard):
+class TextPreviewHeard(Heard):
     """A rule to look at, as TOML."""
 
     toml: Toml
     days: Days = DEFAULT_DAYS
 
 
-class PreviewHeard(_Heard):
+class PreviewHeard(Heard):
     """A kept version to look at; 0: the newest."""
 
     version: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     days: Days = DEFAULT_DAYS
 
 
-class StateHeard(_Heard):
+class StateHeard(Heard):
     """Which version shall judge (0: the newest), and whether the person has seen that it alerts on many."""
 
     version: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     confirm: bool = False
 
 
-class SavedSaid(_Said):
+class SavedSaid(Said):
     """A version that was kept."""
 
     rule_id: str
     version: int
 
 
-class ComposedSaid(_Said):
+class ComposedSaid(Said):
     """A composed rule. `precision` is the share of fraud among its alerts that people decided; null before the first."""
 
     rule_id: str
@@ -84,7 +76,7 @@ class ComposedSaid(_Said):
         return cls(**_facts(rule))
 
 
-class VersionOfSaid(_Said):
+class VersionOfSaid(Said):
     """A kept version and its own alerts."""
 
     version: int
@@ -98,7 +90,7 @@ class VersionOfSaid(_Said):
     toml: str
 
 
-class StepSaid(_Said):
+class StepSaid(Said):
     """A change of state; `note` says what was seen before it."""
 
     version: int
@@ -140,7 +132,7 @@ class ComposedWholeSaid(ComposedSaid):
         )
 
 
-class ExampleSaid(_Said):
+class ExampleSaid(Said):
     """An alert that the rule would have opened."""
 
     alert_id: str
@@ -151,7 +143,7 @@ class ExampleSaid(_Said):
     reason: str
 
 
-class PreviewSaid(_Said):
+class PreviewSaid(Said):
     """What a rule would have done. Money is of calls to C2 and above."""
 
     rule_id: str
@@ -210,7 +202,7 @@ class PreviewSaid(_Said):
         )
 
 
-class LabelSaid(_Said):
+class LabelSaid(Said):
     """Somebody's answer to an alert."""
 
     alert_id: str

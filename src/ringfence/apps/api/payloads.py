@@ -26,15 +26,19 @@ def at(milliseconds: int) -> datetime | None:
     return datetime.fromtimestamp(milliseconds / 1000, tz=UTC) if milliseconds else None
 
 
-class _Said(BaseModel):
+class Said(BaseModel):
+    """What the API answers."""
+
     model_config = ConfigDict(frozen=True)
 
 
-class _Heard(BaseModel):
+class Heard(BaseModel):
+    """What the API is told: a field that it does not know is refused, so that a misspelt one is not silently lost."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class SignIn(_Heard):
+class SignIn(Heard):
     """Name and password, and the authenticator's code when the person has one."""
 
     name: Text
@@ -42,7 +46,7 @@ class SignIn(_Heard):
     totp: Annotated[str, Field(max_length=10)] = ""
 
 
-class SessionSaid(_Said):
+class SessionSaid(Said):
     """A session's token and what it may do. With `must_change_password` it may do nothing until the password is changed."""
 
     token: str
@@ -52,7 +56,7 @@ class SessionSaid(_Said):
     must_change_password: bool
 
 
-class Me(_Said):
+class Me(Said):
     """Who the token belongs to."""
 
     name: str
@@ -65,21 +69,21 @@ class Me(_Said):
         return cls(name=actor.name, permissions=sorted(actor.permissions), must_change_password=actor.must_change_password)
 
 
-class NewPassword(_Heard):
+class NewPassword(Heard):
     """The present password and the one to come."""
 
     current: Annotated[str, Field(max_length=200)]
     new: Annotated[str, Field(max_length=200)]
 
 
-class SubjectSaid(_Said):
+class SubjectSaid(Said):
     """Whom an alert is about."""
 
     kind: str
     value: str
 
 
-class EvidenceSaid(_Said):
+class EvidenceSaid(Said):
     """The calls, the thresholds in force and what was observed."""
 
     calls: list[str]
@@ -87,7 +91,7 @@ class EvidenceSaid(_Said):
     observed: dict[str, Any]
 
 
-class AlertSaid(_Said):
+class AlertSaid(Said):
     """An alert with what people did about it."""
 
     alert_id: str
@@ -141,14 +145,14 @@ class AlertSaid(_Said):
         )
 
 
-class FacetSaid(_Said):
+class FacetSaid(Said):
     """What the alerts of an attack share: `range` (first digits), `source`, `network` or `pattern`."""
 
     kind: str
     value: str
 
 
-class AttackSaid(_Said):
+class AttackSaid(Said):
     """Alerts that belong together. `merged_into` names the attack that it became part of."""
 
     attack_id: str
@@ -187,7 +191,7 @@ class AttackSaid(_Said):
         )
 
 
-class AttackList(_Said):
+class AttackList(Said):
     """Attacks, newest first."""
 
     attacks: list[AttackSaid]
@@ -201,21 +205,21 @@ class AttackDetail(AttackSaid):
     blocks: list[str]
 
 
-class AlertList(_Said):
+class AlertList(Said):
     """A page of alerts, newest first; `next` goes into `before` for the following page."""
 
     alerts: list[AlertSaid]
     next: str = ""
 
 
-class FeedbackHeard(_Heard):
+class FeedbackHeard(Heard):
     """What an alert turned out to be."""
 
     feedback: Feedback
     note: Annotated[str, Field(max_length=1000)] = ""
 
 
-class BlockSaid(_Said):
+class BlockSaid(Said):
     """A block."""
 
     block_id: str
@@ -260,14 +264,14 @@ class BlockSaid(_Said):
         )
 
 
-class BlockList(_Said):
+class BlockList(Said):
     """A page of blocks, newest first."""
 
     blocks: list[BlockSaid]
     next: str = ""
 
 
-class ImposeHeard(_Heard):
+class ImposeHeard(Heard):
     """A block to impose, or with `dry_run` only what it would have refused in the last 24 hours."""
 
     scope: Scope
@@ -281,7 +285,7 @@ class ImposeHeard(_Heard):
     dry_run: bool = False
 
 
-class DryRunSaid(_Said):
+class DryRunSaid(Said):
     """Calls and accounts that would have been refused in the last 24 hours."""
 
     calls: int
@@ -294,7 +298,7 @@ class DryRunSaid(_Said):
         return cls(calls=found.calls, accounts=found.accounts, examples=list(found.examples))
 
 
-class Outcome(_Said):
+class Outcome(Said):
     """What became of an order. `proposal_id` without `block_id`: it waits for people."""
 
     block_id: str = ""
@@ -318,17 +322,17 @@ class Outcome(_Said):
         )
 
 
-class ReasonHeard(_Heard):
+class ReasonHeard(Heard):
     """Why."""
 
     reason: Reason
 
 
-class Nothing(_Heard):
+class Nothing(Heard):
     """An order without particulars."""
 
 
-class ProposalSaid(_Said):
+class ProposalSaid(Said):
     """A block that waits for people."""
 
     proposal_id: str
@@ -376,7 +380,7 @@ class ProposalSaid(_Said):
         )
 
 
-class ExemptionSaid(_Said):
+class ExemptionSaid(Said):
     """What nothing automatic touches."""
 
     exemption_id: str
@@ -403,7 +407,7 @@ class ExemptionSaid(_Said):
         )
 
 
-class ExemptHeard(_Heard):
+class ExemptHeard(Heard):
     """An exemption to make."""
 
     scope: Scope
@@ -413,7 +417,7 @@ class ExemptHeard(_Heard):
     reason: Reason
 
 
-class EdgeSaid(_Said):
+class EdgeSaid(Said):
     """What the connector knows of an edge."""
 
     edge: str
@@ -448,7 +452,7 @@ class EdgeSaid(_Said):
         )
 
 
-class CallSaid(_Said):
+class CallSaid(Said):
     """A call."""
 
     call_id: str
@@ -489,7 +493,7 @@ class CallSaid(_Said):
         )
 
 
-class FigureSaid(_Said):
+class FigureSaid(Said):
     """What an account did in a period; `dear_calls` are C3 and above."""
 
     period: str
@@ -503,7 +507,7 @@ class FigureSaid(_Said):
         return cls(period=figure.name, calls=figure.calls, dear_calls=figure.dear, cost_eur=as_euro(figure.cost_micro))
 
 
-class AccountSaid(_Said):
+class AccountSaid(Said):
     """An account: what is known of it, what it did, whether it is blocked. `known` false: never imported, judged as residential."""
 
     account: str
@@ -540,7 +544,7 @@ class AccountSaid(_Said):
         )
 
 
-class BadRowSaid(_Said):
+class BadRowSaid(Said):
     """A row that was not imported."""
 
     line: int
@@ -548,7 +552,7 @@ class BadRowSaid(_Said):
     message: str
 
 
-class ImportSaid(_Said):
+class ImportSaid(Said):
     """What an import did."""
 
     import_id: str
@@ -577,7 +581,7 @@ class ImportSaid(_Said):
         )
 
 
-class NetworkSaid(_Said):
+class NetworkSaid(Said):
     """One of the operator's own ranges."""
 
     prefix: str
@@ -590,7 +594,7 @@ class NetworkSaid(_Said):
         return cls(prefix=network.prefix, kind=network.kind.value, comment=network.comment)
 
 
-class RateDeckSaid(_Said):
+class RateDeckSaid(Said):
     """A version of the rate deck; the newest is in force."""
 
     version: int
@@ -604,7 +608,7 @@ class RateDeckSaid(_Said):
         return cls(version=deck.version, prefixes=deck.prefixes, author=deck.author, saved_at=at(deck.saved_ms))
 
 
-class RuleSetSaid(_Said):
+class RuleSetSaid(Said):
     """A version of the rules."""
 
     version: int
@@ -629,14 +633,14 @@ class RuleSetSaid(_Said):
         )
 
 
-class RuleTextSaid(_Said):
+class RuleTextSaid(Said):
     """A version with its TOML."""
 
     version: int
     toml: str
 
 
-class RulesHeard(_Heard):
+class RulesHeard(Heard):
     """A rule set to keep; with `activate` it judges from now on."""
 
     toml: Annotated[str, Field(max_length=262_144)]
@@ -644,13 +648,13 @@ class RulesHeard(_Heard):
     activate: bool = False
 
 
-class VersionSaid(_Said):
+class VersionSaid(Said):
     """The version that was made."""
 
     version: int
 
 
-class UserSaid(_Said):
+class UserSaid(Said):
     """A person."""
 
     name: str
@@ -675,21 +679,21 @@ class UserSaid(_Said):
         )
 
 
-class UserHeard(_Heard):
+class UserHeard(Heard):
     """A person to add."""
 
     name: Annotated[str, Field(max_length=63)]
     roles: Annotated[list[Literal["analyst", "engineer", "lead", "hotline", "auditor", "administrator"]], Field(min_length=1, max_length=6)]
 
 
-class OneTimeSaid(_Said):
+class OneTimeSaid(Said):
     """A one-time password, told once."""
 
     name: str
     password: str
 
 
-class AuditSaid(_Said):
+class AuditSaid(Said):
     """One link of the audit chain."""
 
     entry_id: int
@@ -714,7 +718,7 @@ class AuditSaid(_Said):
         )
 
 
-class PartSaid(_Said):
+class PartSaid(Said):
     """A living instance of a role."""
 
     role: str
@@ -724,7 +728,7 @@ class PartSaid(_Said):
     figures: dict[str, float]
 
 
-class OverviewSaid(_Said):
+class OverviewSaid(Said):
     """What is happening now. `live` false: NATS is away and this is the last that it said."""
 
     at: datetime | None

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ringfence.apps.api.payloads import at
+from ringfence.apps.api.payloads import CallSaid, at
 from ringfence.archive.questions import Answer, CallQuestion, FoundCall, GroupSums, Sums
 from ringfence.base.errors import OperatorError
 from ringfence.base.money import as_euro, parse_euro
@@ -106,28 +106,13 @@ class GroupSaid(SumsSaid):
         return cls(key=key, **SumsSaid.of(found.sums).model_dump())
 
 
-class FoundCallSaid(BaseModel):
+class FoundCallSaid(CallSaid):
     """A whole call; one that still runs costs up to the end of the asked span."""
 
-    call_id: str
-    account: str
-    caller: str
-    callee: str
-    country: str
-    destination_class: int
-    started_at: datetime | None
-    answered_at: datetime | None
-    ended_at: datetime | None
     seconds: int
-    status_code: int
-    cost_eur: float
-    source_ip: str
-    user_agent: str
-    edge: str
-    refused: bool
 
     @classmethod
-    def of(cls, call: FoundCall) -> "FoundCallSaid":
+    def found(cls, call: FoundCall) -> "FoundCallSaid":
         """From the archive."""
         return cls(
             call_id=call.call_id,
@@ -163,7 +148,7 @@ class QuerySaid(BaseModel):
         """From the archive."""
         return cls(
             total=SumsSaid.of(answer.total),
-            calls=[FoundCallSaid.of(call) for call in answer.calls],
+            calls=[FoundCallSaid.found(call) for call in answer.calls],
             groups=[GroupSaid.line(group, line) for line in answer.groups],
             more=answer.more,
         )
