@@ -5,40 +5,17 @@ one entry of the outbox.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from psycopg import AsyncConnection
-from psycopg.rows import dict_row
-
-from ringfence.runtime.db import load_queries
+from ringfence.runtime.db import NamedQueries, Row, load_queries
 from ringfence.subscribers.model import Account, Change, Network, NetworkKind, Segment
 
 QUERIES = load_queries("ringfence.subscribers", "queries.sql")
 
-Row = dict[str, Any]
 
-
-class SubscribersStore:
+class SubscribersStore(NamedQueries):
     """The schema `subscribers` on one connection."""
 
-    def __init__(self, connection: AsyncConnection[Any]) -> None:
-        self._connection = connection
-
-    async def rows(self, query: str, **parameters: object) -> list[Row]:
-        """Every row of a named query that returns rows."""
-        async with self._connection.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(QUERIES[query], parameters)
-            return await cursor.fetchall()
-
-    async def row(self, query: str, **parameters: object) -> Row | None:
-        """The first row of a named query, None when there is none."""
-        found = await self.rows(query, **parameters)
-        return found[0] if found else None
-
-    async def run(self, query: str, **parameters: object) -> int:
-        """Run a named query that returns nothing; the number of rows it touched."""
-        cursor = await self._connection.execute(QUERIES[query], parameters)
-        return cursor.rowcount
+    queries = QUERIES
 
     async def figure(self, query: str, column: str) -> int:
         """The single figure of a query that always has one row."""

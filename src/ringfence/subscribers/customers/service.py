@@ -11,7 +11,7 @@ from ringfence.subscribers.customers.sheets import ContactRow, CustomerRow, Line
 from ringfence.subscribers.customers.sought import Sought, folded, past, sought
 from ringfence.subscribers.importing.service import SEPARATOR, ImportingService
 from ringfence.subscribers.model import Contact, ContactKind, Customer, CustomerPage, Found, FoundBy, ImportReport, Line, Segment
-from ringfence.subscribers.store import Row, SubscribersStore
+from ringfence.subscribers.store import SubscribersStore
 from ringfence.telephony.numbers import DialPlan
 
 PAGE = 500
