@@ -7,6 +7,7 @@ refers to another by a key, so a line may name a customer who comes with the nex
 from typing import BinaryIO
 
 from ringfence.base.errors import NotFoundError
+from ringfence.runtime.db import Row
 from ringfence.subscribers.customers.sheets import ContactRow, CustomerRow, LineRow, read_contacts, read_customers, read_lines
 from ringfence.subscribers.customers.sought import Sought, folded, past, sought
 from ringfence.subscribers.importing.service import SEPARATOR, ImportingService
