@@ -22,7 +22,10 @@ MAX_NETWORKS = 20_000
 
 
 class SubscribersService(CustomersService):
-    """Accounts and networks in PostgreSQL. `key` is the installation's key for account keys (`keyed_hash`)."""
+    """The room's whole shell: accounts and networks here; customers, lines and access sessions inherited.
+
+    `key` is the installation's key for account keys (`keyed_hash`).
+    """
 
     def __init__(self, db: Database, key: bytes, clock: Clock = system_clock) -> None:
         super().__init__(db, clock)

@@ -12,6 +12,7 @@ from ringfence.subscribers.customers.sheets import ContactRow, CustomerRow, Line
 from ringfence.subscribers.customers.sought import Sought, folded, past, sought
 from ringfence.subscribers.importing.service import SEPARATOR, ImportingService
 from ringfence.subscribers.model import Contact, ContactKind, Customer, CustomerPage, Found, FoundBy, ImportReport, Line, Segment
+from ringfence.subscribers.sessions.service import AccessSessions
 from ringfence.subscribers.store import SubscribersStore
 from ringfence.telephony.numbers import DialPlan
 
@@ -20,8 +21,8 @@ FOUND = 50
 """Hits of a search at the most."""
 
 
-class CustomersService(ImportingService):
-    """Who is behind an account or a line."""
+class CustomersService(ImportingService, AccessSessions):
+    """Who is behind an account, a line or an address."""
 
     async def import_customers(self, by: str, source: BinaryIO, *, strict: bool = False) -> ImportReport:
         """Add, change and close the customers of a CSV file; the refusals of `import_accounts`."""
@@ -82,11 +83,13 @@ class CustomersService(ImportingService):
         return tuple(Line(**row) for row in rows)
 
     async def search(self, text: str, *, plan: DialPlan | None = None, limit: int = FOUND) -> tuple[Found, ...]:
-        """Customers by the beginning of their number or name, by an account or E.164 number, by the beginning of a line.
+        """Customers by the beginning of their number, name or line, by an account or E.164 number, and by the address they hold now.
 
         Closed customers and lines are not found. `plan` reads national numbers. OperatorError for fewer than three characters.
         """
         wanted = sought(text, plan)
+        if wanted.address:
+            return await self._holder(wanted.address)
         limit = min(limit, FOUND)
         async with self._db.transaction() as connection:
             store = SubscribersStore(connection)
@@ -103,6 +106,15 @@ class CustomersService(ImportingService):
                         limit=limit - len(rows),
                     )
         return tuple(Found(**row | {"by": FoundBy(row["by"])}) for row in rows)
+
+    async def _holder(self, address: str) -> tuple[Found, ...]:
+        session = (await self.lines_at([address], self._clock())).get(address)
+        if session is None:
+            return ()
+        async with self._db.transaction() as connection:
+            row = await SubscribersStore(connection).row("find_customer", customer=session.customer)
+        name = row["name"] if row else ""
+        return (Found(by=FoundBy.ADDRESS, value=address, customer=session.customer, name=name, line=session.line),)
 
 
 def _searches(wanted: Sought) -> list[str]:

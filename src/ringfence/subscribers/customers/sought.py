@@ -45,13 +45,9 @@ def folded(name: str) -> str:
 
 
 def past(beginning: str) -> str:
-    """The least text, by code points, that is greater than every text with this beginning. `beginning` is not empty."""
+    """The least text, by code points, that is greater than every text with this beginning. `beginning` prints, so it has no last sign."""
     last = ord(beginning[-1]) + 1
-    if last in _SURROGATES:
-        last = _SURROGATES.stop
-    if last > 0x10FFFF:
-        return past(beginning[:-1]) if beginning[:-1] else beginning * 2
-    return beginning[:-1] + chr(last)
+    return beginning[:-1] + chr(_SURROGATES.stop if last in _SURROGATES else last)
 
 
 def _accounts(text: str, plan: DialPlan | None) -> tuple[str, ...]:
