@@ -34,6 +34,7 @@ from ringfence.subscribers.service import SubscribersService
 from ringfence.views.board import Board
 from ringfence.views.composed_consent import RulePreviews
 from ringfence.views.composed_preview import ComposedPreviews
+from ringfence.views.coverage import CoverageView
 from ringfence.views.history import History
 from ringfence.views.threshold_preview import ThresholdPreviews
 from ringfence.views.workbench import Workbench
@@ -119,7 +120,9 @@ async def surfaces(database_url: str, nats: NatsServer, folder: Path) -> AsyncIt
         bench = Workbench(archive, key)
         ensure_key(folder / FLEET_KEY)
         inventory = InventoryService(db, Sealer(FileKeys(folder / FLEET_KEY)), system_clock)
-        console = ConsoleDesk(**services, inventory=inventory, workbench=bench, threshold_previews=limits, renderer=renderer)  # type: ignore[arg-type]
+        coverage = CoverageView(archive, db, system_clock)
+        pages = {"inventory": inventory, "coverage": coverage, "workbench": bench, "threshold_previews": limits, "renderer": renderer}
+        console = ConsoleDesk(**services, **pages)  # type: ignore[arg-type]
         api = ApiDesk(**services, workbench=bench, home="DE", zone=ZoneInfo("Europe/Berlin"))  # type: ignore[arg-type]
         first = await access.ensure_first_administrator(FIRST)
         assert first is not None

@@ -85,8 +85,8 @@ class Workbench:
         """Calls as CSV (RFC 4180), newest first, and how many; `MAX_EXPORT` at the most."""
         answer = await self.ask(_ungrouped(question), limit=MAX_EXPORT)
         if pseudonymised:
-            return _csv(TOKEN_COLUMNS, (pseudonyms(call, self._key) for call in answer.calls)), len(answer.calls)
-        return _csv(COLUMNS, (_plain(call) for call in answer.calls)), len(answer.calls)
+            return as_csv(TOKEN_COLUMNS, (pseudonyms(call, self._key) for call in answer.calls)), len(answer.calls)
+        return as_csv(COLUMNS, (_plain(call) for call in answer.calls)), len(answer.calls)
 
 
 def source_of(text: str) -> str:
@@ -158,7 +158,8 @@ def _euro(micro: int) -> str:
     return f"{micro / 1_000_000:.6f}"
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def as_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A file that a spreadsheet opens without running anything."""
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(columns)

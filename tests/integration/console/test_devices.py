@@ -32,7 +32,7 @@ def test_a_device_from_its_inform_to_its_page(database_url: str, own_nats: NatsS
                 await sign_in(browser, "anna")
                 page = (await browser.get("/devices")).text
                 assert page.count('data-key="') == 100
-                assert "120</a>" in page, "every device of the version is counted"
+                assert "120</a>" in (await browser.get("/fleet")).text, "every device of the version is counted"
                 after = page.split("after=")[1].split('"')[0]
                 assert (await browser.get(f"/devices?after={after}")).text.count('data-key="') == 20
                 found_one = (await browser.get("/devices?text=S007")).text

@@ -27,6 +27,7 @@ from ringfence.runtime.bus import Bus
 from ringfence.subscribers.service import SubscribersService
 from ringfence.views.board import Board
 from ringfence.views.composed_consent import RulePreviews
+from ringfence.views.coverage import CoverageView
 from ringfence.views.history import History
 from ringfence.views.threshold_preview import ThresholdPreviews
 from ringfence.views.workbench import Workbench
@@ -59,6 +60,7 @@ class Desk:
     subscribers: SubscribersService
     views: History
     inventory: InventoryService
+    coverage: CoverageView
     workbench: Workbench
     rule_previews: RulePreviews
     threshold_previews: ThresholdPreviews

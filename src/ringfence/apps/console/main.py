@@ -22,6 +22,7 @@ from ringfence.subscribers.service import SubscribersService
 from ringfence.views.board import Board
 from ringfence.views.composed_consent import RulePreviews
 from ringfence.views.composed_preview import ComposedPreviews
+from ringfence.views.coverage import CoverageView
 from ringfence.views.history import History
 from ringfence.views.threshold_preview import ThresholdPreviews
 from ringfence.views.workbench import Workbench
@@ -50,6 +51,7 @@ async def run(role: Role) -> None:
             subscribers=subscribers,
             views=history,
             inventory=InventoryService(db, Sealer(FileKeys(settings.keys_dir / FLEET_KEY)), role.clock),
+            coverage=CoverageView(archive, db, role.clock),
             workbench=Workbench(archive, key),
             rule_previews=RulePreviews(previews, composing, subscribers, key=key, clock=role.clock),
             threshold_previews=ThresholdPreviews(selection, role.clock, time_zone=zone),
@@ -58,7 +60,10 @@ async def run(role: Role) -> None:
             clock=role.clock,
             renderer=Renderer(zone=Zone(settings.operator.time_zone), clock=role.clock),
         )
-        following = [group.create_task(work) for work in (board.follow(role.bus), history.follow(role.bus), desk.watch_database())]
+        following = [
+            group.create_task(work)
+            for work in (board.follow(role.bus), history.follow(role.bus), desk.watch_database(), desk.coverage.keep())
+        ]
         async with asyncio.timeout(BOARD_SECONDS):
             await board.ready()
         await serve_http(build_app(desk), settings.console, name="console", ready=role.ready)

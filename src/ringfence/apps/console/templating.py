@@ -30,6 +30,7 @@ SAID: Mapping[str, str] = {
     "lifted": "The block is lifted. The same evidence does not bring it back for 24 hours.",
     "acknowledged": "Acknowledged. Nobody else is paged for this alert.",
     "wake": "The device is asked to call in.",
+    "counted": "Counted anew.",
     "feedback": "Thank you, your verdict is recorded with the alert.",
     "approved": "Your approval is recorded.",
     "rejected": "The proposal is rejected.",

@@ -1,9 +1,9 @@
-"""Devices: how many of which version, search, one device with its parameters, history and sessions, and waking it.
+"""Devices: search, one device with its parameters, history and sessions, and waking it.
 
 Values of secrets were never stored and sessions are redacted when they are written, so these pages hide nothing and may be searched freely.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import Request
@@ -16,7 +16,7 @@ from ringfence.apps.console.places import desk_of, said
 from ringfence.apps.console.routing import Acting, Pages
 from ringfence.apps.console.trees import tree_of
 from ringfence.base.errors import NotFoundError
-from ringfence.fleet.model import Count, Device, Filter, Reported
+from ringfence.fleet.model import Device, Filter, Reported
 
 pages = Pages()
 
@@ -26,8 +26,6 @@ LIVES = ("", "in_stock", "shipped", "bootstrapped", "managed", "silent", "replac
 STANDINGS = ("", "managed", "stock", "replacement_pending", "unbound", "refused")
 LIFE_TONES = {"managed": "good", "silent": "warning", "lost": "critical", "replaced": "still"}
 STANDING_TONES = {"managed": "good", "replacement_pending": "warning", "refused": "critical"}
-TOP_VERSIONS = 12
-IN_FIELD = frozenset({"bootstrapped", "managed", "silent"})
 MAX_ID = 2**63 - 1
 
 
@@ -47,11 +45,10 @@ class _Tree(msgspec.Struct, frozen=True):
 
 @pages.page("/devices", permission=Permission.DEVICE_READ)
 async def show_devices(request: Request) -> Response:
-    """Figures of the fleet, and a page of devices."""
+    """Search, and a page of devices."""
     desk = desk_of(request)
     wanted = read_query(request, _Search)
     found = await desk.or_else(_found(desk, wanted), None)
-    counts = await desk.or_else(desk.inventory.summary(), ())
     return desk.renderer.page(
         request,
         "devices.html",
@@ -62,7 +59,7 @@ async def show_devices(request: Request) -> Response:
         devices=(found or ())[:PAGE],
         more=found[PAGE - 1].device_id if found and len(found) > PAGE else 0,
         nothing="No device fits." if found is not None else "The database is down; devices are shown again when it is back.",
-        **_figures(counts),
+        tab="/devices",
     )
 
 
@@ -132,26 +129,3 @@ async def _reported(desk: Desk, device_id: int) -> list[Reported]:
             break
         found += part
     return found
-
-
-def _figures(counts: tuple[Count, ...]) -> dict[str, Any]:
-    """Devices by life, and by model and version."""
-    lives: dict[str, int] = {}
-    versions: dict[tuple[str, str, str], tuple[int, int]] = {}
-    for each in counts:
-        lives[each.life] = lives.get(each.life, 0) + each.devices
-        if each.life in IN_FIELD:
-            key = (each.oui, each.product_class, each.software_version)
-            devices, silent = versions.get(key, (0, 0))
-            versions[key] = devices + each.devices, silent + (each.devices if each.life == "silent" else 0)
-    ordered = sorted(versions.items(), key=lambda each: (-each[1][0], each[0]))
-    return {
-        "by_life": [(life, lives[life]) for life in LIVES if life in lives],
-        "versions": [
-            {"oui": oui, "product": product, "version": version, "devices": devices, "silent": silent}
-            for (oui, product, version), (devices, silent) in ordered[:TOP_VERSIONS]
-        ],
-        "more_versions": max(0, len(ordered) - TOP_VERSIONS),
-        "most": ordered[0][1][0] if ordered else 1,
-        "counted_ms": max((each.counted_ms for each in counts), default=0),
-    }

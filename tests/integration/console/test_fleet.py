@@ -1,0 +1,116 @@
+"""The fleet's pages over real devices and a real archive: every figure leads on, hostile text is text, lists are not for everybody."""
+
+import asyncio
+from dataclasses import replace
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+
+from ringfence.access.model import Role
+from ringfence.base.clock import system_clock
+from ringfence.fleet.model import Proof
+from ringfence.fleet.service import FleetService
+from ringfence.protocols.cwmp.messages import ParameterValue
+from ringfence.runtime.db import Database
+from ringfence.telephony.model import Kind
+from ringfence.telephony.user_agents import family_of
+from tests.harness.engines import NatsServer
+from tests.harness.surfaces import Surfaces, form_token, sign_in, surfaces
+from tests.integration.fleet.test_admit import ROOT, Feed, inform, sealer
+from tests.unit.archive.test_calls import filled, row
+
+HOSTILE = "<script>alert(1)</script>"
+SECRET = "planted-secret"
+
+
+def registered(account: str, user_agent: str, at_ms: int) -> Any:
+    return row(Kind.REGISTRATION, at_ms, "", account=account, status_code=200, expires=300, user_agent=user_agent, started_ms=0)
+
+
+async def filled_fleet(found: Surfaces, database_url: str, folder: Path, feed: Feed | None = None) -> list[int]:
+    """Devices of two versions that informed; their ids."""
+    now = system_clock()
+    async with Database(database_url, name="acs") as db:
+        fleet = FleetService(db, sealer(folder), feed, None, lambda: now)
+        informs = [replace(inform(f"S{number:03d}"), at_ms=now) for number in range(30)]
+        hostile = (ParameterValue(ROOT + "DeviceInfo.SoftwareVersion", HOSTILE),)
+        informs += [replace(inform(f"H{HOSTILE}"), at_ms=now, proof=Proof.NONE, proven_name="", parameters=hostile)]
+        devices = await fleet.admit(informs)
+    await found.console.inventory.count()
+    return [each.device_id for each in devices]
+
+
+def test_the_overview_counts_and_leads_on(database_url: str, own_nats: NatsServer, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with surfaces(database_url, own_nats, tmp_path) as found:
+            await found.person("ben", Role.ANALYST)
+            await found.person("hans", Role.HOTLINE)
+            async with found.browser() as browser:
+                await sign_in(browser, "ben")
+                empty = (await browser.get("/fleet")).text
+                assert "No device is in the field yet" in empty
+                await filled_fleet(found, database_url, tmp_path)
+                page = (await browser.get("/fleet")).text
+                assert ">30</a>" in page
+                assert HOSTILE not in page
+                assert "&lt;script&gt;" in page
+                assert SECRET not in page
+                path = page.split('class="open" href="')[1].split('"')[0].replace("&amp;", "&")
+                assert (await browser.get(path)).text.count('data-key="') == 30, "a figure leads to what it is made of"
+            async with found.browser() as browser:
+                await sign_in(browser, "hans")
+                assert (await browser.get("/fleet")).status_code == 403
+                assert 'href="/fleet"' not in (await browser.get("/devices")).text
+
+    asyncio.run(run())
+
+
+def test_coverage_lists_whom_to_work_off(database_url: str, own_nats: NatsServer, tmp_path: Path) -> None:
+    async def run() -> None:
+        now = system_clock()
+        many = [registered(f"49301{number:04d}", "AVM FRITZ!Box 7590 154.07.57", now - 60_000) for number in range(150)]
+        filled(tmp_path, *many, registered("4930999", HOSTILE, now - 60_000)).close()
+        accounts = "account,customer\n4930999,=cmd\n" + "".join(f"49301{number:04d},C{number:04d}\n" for number in range(150))
+        async with surfaces(database_url, own_nats, tmp_path) as found:
+            await found.console.subscribers.import_accounts("anna", BytesIO(accounts.encode()))
+            devices = "oui,product_class,serial_number,state,line,customer\n00040E,FRITZ,S1,shipped,L1,C0001\n"
+            await found.console.inventory.import_devices("anna", StringIO(devices))
+            await found.person("erik", Role.ENGINEER)
+            await found.person("hans", Role.HOTLINE)
+            async with found.browser() as browser:
+                await sign_in(browser, "erik")
+                page = (await browser.get("/fleet/coverage")).text
+                assert page.count('data-key="') == 100
+                assert "AVM FRITZ!Box 7590" in page
+                assert HOSTILE not in page
+                assert "shipped" in page, "a device of the customer is known"
+                assert (await browser.get("/fleet/coverage?start=100")).text.count('data-key="') == 51
+                one = (await browser.get("/fleet/coverage", params={"model": family_of(HOSTILE)})).text
+                assert one.count('data-key="') == 1
+                token = form_token(page)
+                file = await browser.post("/fleet/coverage/list.csv", data={"form_token": token, "model": ""})
+                assert file.headers["content-disposition"].startswith('attachment; filename="not-managed-')
+                assert len(file.text.splitlines()) == 152
+                assert "\n'=cmd," in file.text, "a spreadsheet runs nothing"
+                assert (await browser.post("/fleet/coverage/count", data={"form_token": token})).headers["location"] == (
+                    "/fleet/coverage?said=counted"
+                )
+                assert ">151<" in (await browser.get("/fleet")).text
+            async with found.browser() as browser:
+                await sign_in(browser, "hans")
+                assert (await browser.get("/fleet/coverage")).status_code == 403
+            (entry,) = await found.access.audit_entries(found.chief, action="export_coverage")
+            assert (entry.actor, entry.detail["customers"]) == ("erik", 151)
+
+    asyncio.run(run())
+
+
+def test_coverage_without_a_registration(database_url: str, own_nats: NatsServer, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with surfaces(database_url, own_nats, tmp_path) as found:
+            await found.person("erik", Role.ENGINEER)
+            async with found.browser() as browser:
+                await sign_in(browser, "erik")
+                assert "No phone registered in the last 31 days" in (await browser.get("/fleet/coverage")).text
+
+    asyncio.run(run())
