@@ -69,6 +69,8 @@ MEANINGS: dict[str, Meaning] = {
     "acs.enable_cwmp": _same("ManagementServer.EnableCWMP", BOOLEAN),
     "acs.stun_enable": _same("ManagementServer.STUNEnable", BOOLEAN),
     "acs.stun_server": _same("ManagementServer.STUNServerAddress"),
+    "acs.stun_username": _same("ManagementServer.STUNUsername"),
+    "acs.stun_password": _same("ManagementServer.STUNPassword", secret=True),
     "acs.retry_wait": _same("ManagementServer.CWMPRetryMinimumWaitInterval", UNSIGNED),
     "acs.retry_multiplier": _same("ManagementServer.CWMPRetryIntervalMultiplier", UNSIGNED),
     "admin.remote_access": _same("UserInterface.RemoteAccess.Enable", BOOLEAN),

@@ -387,9 +387,11 @@ select f.sha256, m.oui, m.product_class, f.version, f.size_bytes, f.file_name, f
 from fleet.firmware f join fleet.models m using (model_id) order by m.oui, m.product_class, f.version;
 
 -- want_awake --
+-- A wish that an Inform has fulfilled already is replaced by the new one.
 insert into fleet.wake_queue (device_id, asked_at, asked_by, next_at)
 values (%(device_id)s::bigint, ringfence.at(%(now_ms)s::bigint), %(person)s, ringfence.at(%(now_ms)s::bigint))
-on conflict (device_id) do nothing;
+on conflict (device_id) do update set asked_at = excluded.asked_at, asked_by = excluded.asked_by, next_at = excluded.next_at, tries = 0
+where exists (select from fleet.presence p where p.device_id = fleet.wake_queue.device_id and p.last_inform_at > fleet.wake_queue.asked_at);
 
 -- take_sleepers --
 -- Each is tried again later unless its Inform takes it out of the queue; processes do not take the same one.
@@ -397,12 +399,19 @@ update fleet.wake_queue q set tries = q.tries + 1, next_at = ringfence.at(%(agai
 from (select w.device_id from fleet.wake_queue w where w.next_at <= ringfence.at(%(now_ms)s::bigint) order by w.next_at, w.device_id
       limit %(limit)s for update skip locked) due, fleet.devices d, fleet.presence p
 where q.device_id = due.device_id and d.device_id = q.device_id and p.device_id = q.device_id
-returning q.device_id, q.tries, d.link, d.line, p.peer_ip,
+returning q.device_id, q.tries, d.link, d.line, p.peer_ip, coalesce(p.last_inform_at > q.asked_at, false) as informed,
     (select r.value from fleet.reported r where r.device_id = q.device_id and r.name like '%%.ManagementServer.ConnectionRequestURL' limit 1) as request_url,
     (select r.value from fleet.reported r where r.device_id = q.device_id and r.name like '%%.ManagementServer.UDPConnectionRequestAddress' limit 1) as udp_address;
 
 -- awake --
 delete from fleet.wake_queue where device_id = any(%(devices)s::bigint[]);
+
+-- awake_informed --
+delete from fleet.wake_queue q using fleet.presence p
+where q.device_id = any(%(devices)s::bigint[]) and p.device_id = q.device_id and p.last_inform_at > q.asked_at;
+
+-- put_back_sleepers --
+update fleet.wake_queue set tries = greatest(tries - 1, 0), next_at = ringfence.at(%(at_ms)s::bigint) where device_id = any(%(devices)s::bigint[]);
 
 -- discover --
 insert into fleet.discoveries (device_id, explore, read, asked_at)

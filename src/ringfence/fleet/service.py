@@ -27,6 +27,7 @@ from ringfence.fleet.orders import DEADLINES_MS, OrderState, may_move, purpose_o
 from ringfence.fleet.ports import Lines
 from ringfence.fleet.session import Stop, Work, back_off_seconds
 from ringfence.fleet.store import FleetStore, Row, columns
+from ringfence.fleet.waking.service import Making
 from ringfence.protocols.cwmp.messages import Download, FactoryReset, Reboot, Upload
 from ringfence.runtime.db import Database
 
@@ -49,10 +50,22 @@ class _Policy:
 
 
 class FleetService(InventoryService):
-    """Devices in PostgreSQL. `lines` None: there is no feed of access sessions, and every binding is unknown."""
+    """Devices in PostgreSQL. `lines` None: there is no feed of access sessions, and every binding is unknown.
 
-    def __init__(self, db: Database, sealer: Sealer, lines: Lines | None, rules: Rules | None = None, clock: Clock = system_clock) -> None:
+    `making` None: devices that become managed get no credential for connection requests.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        sealer: Sealer,
+        lines: Lines | None,
+        rules: Rules | None = None,
+        clock: Clock = system_clock,
+        making: Making | None = None,
+    ) -> None:
         super().__init__(db, sealer, clock)
+        self._making = making
         self._lines = lines
         self._rules = rules or Rules()
         self._policy = _Policy(revision=0)
@@ -167,7 +180,16 @@ class FleetService(InventoryService):
         own: dict[int, list[Wish]] = {}
         for row in await store.rows("wanted_of_devices", devices=devices):
             own.setdefault(row["device_id"], []).append(Wish(meaning=row["meaning"], instance=row["instance"], value=row["value"]))
-        secrets = await self._secrets(store, [entry.device_id for entry in due if entry.standing is Standing.MANAGED or entry.bootstrap])
+        holders = [entry.device_id for entry in due if entry.standing is Standing.MANAGED or entry.bootstrap]
+        secrets = await self._secrets(store, holders)
+        managed = [entry.device_id for entry in due if entry.standing is Standing.MANAGED]
+        if self._making is not None and managed:
+            held = {device_id: {secret.meaning for secret in secrets.get(device_id, ())} for device_id in managed}
+            made = await self._make_credentials(store, held, self._making)
+            for device_id, wishes in made.items():
+                fresh = {wish.meaning for wish in wishes}
+                own[device_id] = [wish for wish in own.get(device_id, ()) if wish.meaning not in fresh] + wishes
+            secrets |= await self._secrets(store, sorted(made))
         discoveries = {row["device_id"]: row for row in await store.rows("discoveries_of_devices", devices=devices)}
         stops: dict[tuple[int, str], list[Stop]] = {}
         for row in await store.rows("list_stops"):

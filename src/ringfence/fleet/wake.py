@@ -15,6 +15,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from ringfence.base.errors import PeerError
+from ringfence.base.secret import Secret
 from ringfence.fleet.links import Reach
 from ringfence.fleet.model import Link, Sleeper
 
@@ -39,6 +40,14 @@ class Target:
     host: str
     port: int
     path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestCredential:
+    """What a device's connection requests are signed with (ConnectionRequestUsername and -Password)."""
+
+    username: str
+    password: Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,23 +10,22 @@ from typing import TextIO
 
 import msgspec
 
-from ringfence.base.errors import ConflictError, OperatorError
+from ringfence.base.errors import ConflictError, NotFoundError, OperatorError
 from ringfence.fleet.behind import Behind, BehindKind, Origin
 from ringfence.fleet.coverage import Coverage, Registration, coverage_of
 from ringfence.fleet.inventory.sheets import DeviceRow, read_devices
 from ringfence.fleet.lifecycle import Life, Occurrence, after, allows
-from ringfence.fleet.model import Count, Device, DevicesImported, Entry, Filter, Firmware, Link, Reported, Sleeper, Standing
+from ringfence.fleet.model import Count, Device, DevicesImported, Entry, Filter, Firmware, Link, Reported, Standing
 from ringfence.fleet.store import FleetStore, Row, columns
-from ringfence.fleet.wanting.service import WantingService
+from ringfence.fleet.waking.service import WakingService
 
 PAGE = 500
 """Devices of a page at the most."""
 CHUNK_ROWS = 5_000
 SHOWN_BAD = 100
-WAKE_AGAIN_MS = 60_000
 
 
-class InventoryService(WantingService):
+class InventoryService(WakingService):
     """Questions and changes of people."""
 
     # Reading
@@ -44,6 +43,13 @@ class InventoryService(WantingService):
                 **{name: getattr(wanted, name) for name in Filter.__dataclass_fields__},
             )
         return tuple(_device(row) for row in rows)
+
+    async def device(self, device_id: int) -> Device:
+        """One device; NotFoundError when there is none with this id."""
+        found = await self.page(Filter(), after=device_id - 1, limit=1)
+        if not found or found[0].device_id != device_id:
+            raise NotFoundError("there is no such device; search by serial number, line or customer", reason="no_device")
+        return found[0]
 
     async def summary(self) -> tuple[Count, ...]:
         """Devices by model, version, life and region, as the worker counted them last."""
@@ -178,36 +184,6 @@ class InventoryService(WantingService):
         """The catalogue."""
         async with self._db.transaction() as connection:
             return tuple(Firmware(**row) for row in await FleetStore(connection).rows("list_firmware"))
-
-    async def want_awake(self, by: str, device_id: int) -> None:
-        """Ask for a connection request."""
-        async with self._db.transaction() as connection:
-            store = FleetStore(connection)
-            await self._held(store, device_id)
-            await store.run("want_awake", device_id=device_id, now_ms=self._clock(), person=by)
-
-    async def sleepers(self, limit: int) -> tuple[Sleeper, ...]:
-        """Devices to wake now; each comes again after a minute until `awake` is told."""
-        now = self._clock()
-        async with self._db.transaction() as connection:
-            rows = await FleetStore(connection).rows("take_sleepers", now_ms=now, again_ms=now + WAKE_AGAIN_MS, limit=limit)
-        return tuple(
-            Sleeper(
-                device_id=row["device_id"],
-                tries=row["tries"],
-                link=Link(row["link"]),
-                line=row["line"],
-                peer_ip=row["peer_ip"],
-                request_url=row["request_url"] or "",
-                udp_address=row["udp_address"] or "",
-            )
-            for row in sorted(rows, key=lambda row: row["device_id"])
-        )
-
-    async def awake(self, devices: Sequence[int]) -> None:
-        """They informed, or are given up."""
-        async with self._db.transaction() as connection:
-            await FleetStore(connection).run("awake", devices=list(devices))
 
     # Inside
 
