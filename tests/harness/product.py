@@ -8,10 +8,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -34,11 +34,13 @@ MINUTE_MS = 60_000
 
 
 class Product:
-    """Engines and the roles that a test names. `mode` is the detectors' mode."""
+    """Engines and the roles that a test names. `mode` is the detectors' mode; `metrics_port` 0: no metrics; `settings`: further `RINGFENCE_*`."""
 
-    def __init__(self, *roles: str, mode: str = "act") -> None:
+    def __init__(self, *roles: str, mode: str = "act", metrics_port: int = 0, settings: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._settings = settings
         self._roles = roles
         self._mode = mode
+        self._metrics_port = metrics_port
         self._stack = ExitStack()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.console_port, self.api_port = free_port(), free_port()
@@ -83,6 +85,10 @@ class Product:
         """Where programs go."""
         return f"http://127.0.0.1:{self.api_port}"
 
+    def metrics_url(self, role: str) -> str:
+        """The metrics of a role."""
+        return f"http://127.0.0.1:{self._metrics_port + ROLES.index(role)}/metrics"
+
     def start(self, role: str) -> None:
         """Start a role and wait until it is ready."""
         ready = self.folder / "run" / f"{role}.ready"
@@ -119,10 +125,10 @@ class Product:
             "RINGFENCE_API__LISTEN": f"127.0.0.1:{self.api_port}",
             "RINGFENCE_ACS__MANAGED__LISTEN": f"127.0.0.1:{self.acs_port}",
             "RINGFENCE_ACS__BOOTSTRAP__LISTEN": f"127.0.0.1:{self.bootstrap_port}",
-            "RINGFENCE_METRICS__BASE_PORT": "0",
+            "RINGFENCE_METRICS__BASE_PORT": str(self._metrics_port),
             "RINGFENCE_DETECTION__MODE": self._mode,
         }
-        return {name: value for name, value in os.environ.items() if not name.startswith("RINGFENCE_")} | own
+        return {name: value for name, value in os.environ.items() if not name.startswith("RINGFENCE_")} | own | dict(self._settings)
 
     def _lay_out(self) -> None:
         for name in ("keys", "run", "log", "archive", "snapshots", "edges"):
