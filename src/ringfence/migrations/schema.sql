@@ -513,7 +513,8 @@ create table fleet.presence (
     digest bytea not null default ''::bytea,
     settled_revision bigint not null default 0,
     not_before_at timestamptz,
-    failures integer not null default 0
+    failures integer not null default 0,
+    at_line text not null default ''
 ) with (fillfactor = 70);
 
 -- Values as the device reported them; never a secret. `in_inform`: every Inform since `reported_at` carried the same value.
@@ -679,6 +680,8 @@ create table fleet.firmware (
     added_by text not null,
     unique (model_id, version)
 );
+-- The file that a model's devices in stock are brought to before they are shipped.
+alter table fleet.models add column stock_sha256 text references fleet.firmware on delete set null;
 
 create table fleet.transcripts (
     session_id text primary key,
@@ -708,6 +711,27 @@ create table fleet.summary (
     primary key (model_id, software_version, life, region)
 );
 
+-- The last count of each day; devices in the field only.
+create table fleet.versions_by_day (
+    model_id integer not null references fleet.models,
+    day date not null,
+    software_version text not null,
+    devices bigint not null,
+    primary key (model_id, day, software_version)
+);
+
+-- What was not as wanted when the worker last compared the device. `group_name` empty: wanted of this device alone. Never a secret.
+create table fleet.drift (
+    device_id bigint not null references fleet.devices on delete cascade,
+    name text not null,
+    group_name text not null,
+    wanted text not null,
+    reported text,
+    found_at timestamptz not null,
+    primary key (device_id, name)
+);
+create index drift_group on fleet.drift (group_name, device_id, name);
+
 create table fleet.outbox (
     entry_id bigint generated always as identity primary key,
     kind text not null check (kind in ('bootstrapped', 'bound', 'refused', 'replacement_pending', 'replaced', 'firmware', 'transfer', 'life')),
@@ -727,9 +751,10 @@ create table fleet.refusals (
     first_at timestamptz not null,
     last_at timestamptz not null,
     times bigint not null,
+    refusal_id bigint generated always as identity,
     primary key (proven_name, oui, product_class, serial_number, reason)
 );
-create index refusals_recent on fleet.refusals (last_at desc);
+create index refusals_recent on fleet.refusals (last_at desc, refusal_id desc);
 
 -- A reading of a device's whole tree that was asked for: what is still to be asked. It goes on at the next Inform.
 create table fleet.discoveries (
