@@ -14,7 +14,7 @@ OWNERS: dict[str, str] = {
     "pyarrow": r"archive\..*",
     "duckdb": r"archive\..*",
     "lxml": r"protocols\.cwmp.*",
-    "sqlalchemy": r"response\.adapters|apps\.ingest\..*",
+    "sqlalchemy": r"runtime\.foreign|response\.adapters|apps\.ingest\..*",
     "fastapi": r"apps\.(api|console)\..*",
     "starlette": r"apps\.(api|console)\..*",
     "jinja2": r"apps\.(api|console)\..*",

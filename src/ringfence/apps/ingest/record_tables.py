@@ -18,6 +18,7 @@ from ringfence.apps.ingest.records import PORTION, Position, refuse
 from ringfence.base.clock import Clock
 from ringfence.base.errors import OperatorError, PeerError
 from ringfence.base.secret import Secret
+from ringfence.runtime.foreign import open_foreign, place_of, trouble
 from ringfence.telephony.call_records import CallRecord, check_column_map, read_kamailio
 
 STOCK_TABLE = "acc_cdrs"
@@ -26,32 +27,9 @@ LATE_MS = 120_000
 MAX_PASSED_OVER = 5_000
 PASSED_OVER_AT_ONCE = 100
 """Ids before a row that may belong to connections which have not committed: a larger gap is a table that was thinned out."""
-CONNECT_SECONDS = 5
 READ_SECONDS = 20
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-_DRIVERS = {"mysql": "mysql+pymysql", "mariadb": "mysql+pymysql", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
-
-_KINDS: dict[int | str, str] = {
-    **dict.fromkeys((1044, 1045, 1698, "28000", "28P01"), "credentials"),
-    **dict.fromkeys((1049, "3D000"), "database"),
-    **dict.fromkeys((1146, "42P01"), "table"),
-    **dict.fromkeys((1054, "42703"), "column"),
-    **dict.fromkeys((1142, 1143, "42501"), "permission"),
-    **dict.fromkeys((2002, 2003, 2005), "away"),
-}
-"""Numbers of MySQL and SQLSTATEs of PostgreSQL by what an operator has to do."""
-_TEXTS = (
-    ("authentication failed", "credentials"),
-    ("no password supplied", "credentials"),
-    ("role ", "credentials"),
-    ("database ", "database"),
-    ("connection refused", "away"),
-    ("resolve host", "away"),
-    ("no such file", "away"),
-    ("timeout", "away"),
-)
-"""libpq tells a failed connection by text alone."""
 
 
 class TablePlace(msgspec.Struct):
@@ -79,7 +57,7 @@ class KamailioSource:
         self._position_path = position
         self._position = Position(position, TablePlace())
         self._table = sa.table(table or STOCK_TABLE, sa.column("id"), *(sa.column(column) for column in sorted(set(columns.values()))))
-        self._engine = _engine(name, url)
+        self._engine = open_foreign(url, what=f"Call record source {name}", read_seconds=READ_SECONDS)
 
     def fetch(self) -> Iterator[Sequence[CallRecord]]:
         """New rows in portions, by id. PeerError with one sentence that says what to do when the table cannot be read."""
@@ -160,8 +138,8 @@ class KamailioSource:
     def _sentence(self, error: sa.exc.SQLAlchemyError) -> str:
         """What to do, from the kind of an error; its own text may hold the password."""
         url, table = self._engine.url, self._table.name
-        where = f"{url.host or url.query.get('host') or 'this machine'}"
-        kind, code = _kind(error)
+        where = place_of(self._engine)
+        kind, code = trouble(error)
         sentences = {
             "credentials": f"the database at {where} refuses user {url.username}; correct url_file and start ingest again.",
             "database": f"there is no database {url.database} at {where}; correct url_file and start ingest again.",
@@ -185,40 +163,8 @@ class KamailioSource:
         return f"the table {table} has {what}; add it (cdr_extra of Kamailio's acc module fills it) or correct `columns`."
 
 
-def _engine(name: str, url: Secret) -> sa.Engine:
-    scheme, _, rest = url.open().partition("://")
-    try:
-        parsed = sa.make_url(f"{_DRIVERS.get(scheme, scheme)}://{rest}")
-        if parsed.get_backend_name() in ("mysql", "postgresql") and not parsed.database:
-            raise OperatorError(f"Call record source {name}: its URL names no database; write .../kamailio at its end", reason="bad_url")
-        limits: dict[str, object] = {}
-        if parsed.get_backend_name() == "mysql":
-            limits = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS, "charset": "utf8mb4"}
-        elif parsed.get_backend_name() == "postgresql":
-            limits = {"connect_timeout": CONNECT_SECONDS, "options": f"-c statement_timeout={READ_SECONDS * 1000}"}
-        return sa.create_engine(parsed, pool_size=1, max_overflow=0, pool_pre_ping=True, connect_args=limits, hide_parameters=True)
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError, ValueError, TypeError):
-        raise OperatorError(
-            f"Call record source {name}: its URL is none; write mysql://user:password@host/kamailio or postgresql://...",
-            reason="bad_url",
-        ) from None
-
-
 def _id(row: Mapping[str, object]) -> int:
     identity = row["id"]
     if not isinstance(identity, int):
         raise PeerError("its column id holds no whole numbers; it is read by a rising number.", reason="bad_id")
     return identity
-
-
-def _kind(error: sa.exc.SQLAlchemyError) -> tuple[str, str]:
-    """What went wrong and its number, from the driver's own error."""
-    origin = getattr(error, "orig", None)
-    if origin is None:
-        return "", type(error).__name__
-    # MySQL's own number says more than its SQLSTATE; PostgreSQL has the SQLSTATE alone.
-    code = origin.args[0] if origin.args and isinstance(origin.args[0], int) else getattr(origin, "sqlstate", None)
-    if code is not None:
-        return _KINDS.get(code, ""), str(code)
-    text = str(origin).lower()
-    return next((kind for mark, kind in _TEXTS if mark in text), ""), type(origin).__name__
