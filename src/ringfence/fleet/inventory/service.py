@@ -15,6 +15,7 @@ from ringfence.fleet.behind import Behind, BehindKind, Origin
 from ringfence.fleet.coverage import Coverage, Registration, coverage_of
 from ringfence.fleet.inventory.sheets import DeviceRow, read_devices
 from ringfence.fleet.lifecycle import Life, Occurrence, after, allows
+from ringfence.fleet.lists.service import ListsService
 from ringfence.fleet.model import Count, Device, DevicesImported, Entry, Filter, Firmware, Link, Reported, Standing
 from ringfence.fleet.store import FleetStore, Row, columns
 from ringfence.fleet.waking.service import WakingService
@@ -25,7 +26,7 @@ CHUNK_ROWS = 5_000
 SHOWN_BAD = 100
 
 
-class InventoryService(WakingService):
+class InventoryService(ListsService, WakingService):
     """Questions and changes of people."""
 
     # Reading
