@@ -22,6 +22,8 @@ MORE_DOORS: dict[str, str] = {
     "detection.rules": "rule sets as text, for a page that changes limits",
     "detection.composing.service": "versions and states of composed rules, a shell of its own beside the one of alerts",
     "fleet.adapters": "the key that seals secrets, which the processes that use the room read from its file",
+    "fleet.behind": "devices behind a device, as the inventory names them, pure",
+    "fleet.lifecycle": "what can happen to a device, which a person says of it, pure",
     "fleet.desired": "groups and wishes as people write them, pure",
     "fleet.meanings": "the list of what can be wanted of a device, pure",
     "fleet.inventory.service": "what people ask of the fleet and change in it, a shell of its own beside the one of the ACS",

@@ -123,7 +123,8 @@ async def surfaces(database_url: str, nats: NatsServer, folder: Path) -> AsyncIt
         coverage = CoverageView(archive, db, system_clock)
         pages = {"inventory": inventory, "coverage": coverage, "workbench": bench, "threshold_previews": limits, "renderer": renderer}
         console = ConsoleDesk(**services, **pages)  # type: ignore[arg-type]
-        api = ApiDesk(**services, workbench=bench, home="DE", zone=ZoneInfo("Europe/Berlin"))  # type: ignore[arg-type]
+        asked = {"inventory": inventory, "coverage": coverage, "workbench": bench, "acs_hosts": frozenset({"acs.example.net"})}
+        api = ApiDesk(**services, **asked, home="DE", zone=ZoneInfo("Europe/Berlin"))  # type: ignore[arg-type]
         first = await access.ensure_first_administrator(FIRST)
         assert first is not None
         begun = await access.authenticate(FIRST, first.password, "", "127.0.0.1")

@@ -40,7 +40,7 @@ def test_every_route_refuses_without_its_permission(database_url: str, own_nats:
                         if isinstance(need, Open) or hotline_may:
                             continue
                         address = re.sub(r"\{[^}]+\}", "1", path)
-                        answer = await program.request(method, address, json={} if method == "POST" else None)
+                        answer = await program.request(method, address, json={} if method in {"POST", "PUT"} else None)
                         # Validation must not come before permission: it would tell a stranger what exists.
                         assert answer.status_code == expected, f"{method} {path} answered {answer.status_code}"
                         assert set(answer.json()["error"]) == {"kind", "reason", "message"}

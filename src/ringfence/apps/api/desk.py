@@ -1,6 +1,6 @@
 """Everything the routes work with, as one value: services, the live board, the way to policy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from ringfence.access.service import AccessService
@@ -11,10 +11,13 @@ from ringfence.detection.service import DetectionService
 from ringfence.enforcement.agent import ask_policy
 from ringfence.enforcement.commands import Command, Done
 from ringfence.enforcement.service import EnforcementService
+from ringfence.fleet.inventory.service import InventoryService
 from ringfence.runtime.bus import Bus
 from ringfence.subscribers.service import SubscribersService
+from ringfence.telephony.numbers import DialPlan, plan_for
 from ringfence.views.board import Board
 from ringfence.views.composed_consent import RulePreviews
+from ringfence.views.coverage import CoverageView
 from ringfence.views.history import History
 from ringfence.views.workbench import Workbench
 
@@ -31,6 +34,10 @@ class Desk:
     views: History
     workbench: Workbench
     rule_previews: RulePreviews
+    inventory: InventoryService
+    coverage: CoverageView
+    acs_hosts: frozenset[str]
+    """Where a device may be told that its ACS is."""
     board: Board
     bus: Bus
     clock: Clock
@@ -38,6 +45,12 @@ class Desk:
     """The operator's country, which a rate deck's national prefixes belong to."""
     zone: ZoneInfo
     """Where the operator lives: hours and days of an answer begin there."""
+    plan: DialPlan = field(init=False)
+    """How numbers are written at home: a search reads 030 12345 with it. Made once, because it takes a twentieth of a second."""
+
+    def __post_init__(self) -> None:
+        """Make the plan."""
+        object.__setattr__(self, "plan", plan_for(self.home))
 
     async def order(self, command: Command) -> Done:
         """Send a command to policy; its outcome, or the error it answered with. The worker audits what policy announces."""

@@ -11,6 +11,8 @@ from ringfence.archive.selection import RowSelection
 from ringfence.detection.composing.service import ComposingService
 from ringfence.detection.service import DetectionService
 from ringfence.enforcement.service import EnforcementService
+from ringfence.fleet.adapters import FLEET_KEY, FileKeys, Sealer
+from ringfence.fleet.inventory.service import InventoryService
 from ringfence.runtime.db import SURFACE_WAIT_SECONDS, Database
 from ringfence.runtime.http import check_surface, serve_http
 from ringfence.runtime.keys import HASH_KEY, read_key
@@ -19,6 +21,7 @@ from ringfence.subscribers.service import SubscribersService
 from ringfence.views.board import Board
 from ringfence.views.composed_consent import RulePreviews
 from ringfence.views.composed_preview import ComposedPreviews
+from ringfence.views.coverage import CoverageView
 from ringfence.views.history import History
 from ringfence.views.workbench import Workbench
 
@@ -46,6 +49,9 @@ async def run(role: Role) -> None:
             views=history,
             workbench=Workbench(archive, key),
             rule_previews=RulePreviews(previews, composing, subscribers, key=key, clock=role.clock),
+            inventory=InventoryService(db, Sealer(FileKeys(settings.keys_dir / FLEET_KEY)), role.clock),
+            coverage=CoverageView(archive, db, role.clock),
+            acs_hosts=frozenset(settings.acs.hosts),
             board=board,
             bus=role.bus,
             clock=role.clock,

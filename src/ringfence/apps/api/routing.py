@@ -1,6 +1,6 @@
 """How a route of the API says which permission it needs, and the one place that checks it.
 
-`Routes.get` and `Routes.post` are the only way to add one; both demand a permission. The bearer token is a session's
+`get`, `post`, `put` and `delete` of `Routes` are the only way to add one; each demands a permission. The bearer token is a session's
 (`POST /v1/session`) or an API token (`rf_...`, made in the
 console). A generated test walks the application's routes and tries each without its permission.
 """
@@ -83,6 +83,14 @@ class Routes:
     def post(self, path: str, *, permission: Need, status: int = 200, max_body_size: int = ORDER_BYTES) -> Callable[[Handler], Handler]:
         """A change of state."""
         return self._add("POST", path, permission, status=status, max_body_size=max_body_size)
+
+    def put(self, path: str, *, permission: Need, status: int = 200, max_body_size: int = ORDER_BYTES) -> Callable[[Handler], Handler]:
+        """Something that shall be as the body says, however often it is said."""
+        return self._add("PUT", path, permission, status=status, max_body_size=max_body_size)
+
+    def delete(self, path: str, *, permission: Need) -> Callable[[Handler], Handler]:
+        """Something that shall be no more."""
+        return self._add("DELETE", path, permission, status=204, max_body_size=ORDER_BYTES)
 
     def _add(self, method: str, path: str, need: Need, *, status: int, max_body_size: int) -> Callable[[Handler], Handler]:
         def decorate(handler: Handler) -> Handler:

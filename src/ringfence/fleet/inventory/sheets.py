@@ -35,13 +35,23 @@ class DeviceRow:
 def read_devices(text: TextIO) -> Iterator[tuple[int, DeviceRow | str]]:
     """Line number and device, or the sentence that says why the row was skipped. OperatorError when the columns are others."""
     reader = csv.DictReader(text)
-    found = set(reader.fieldnames or ())
+    try:
+        found = set(reader.fieldnames or ())
+    except csv.Error:
+        found = set()
     if _NEEDED - found or found - _KNOWN:
         raise OperatorError(
             f"The first line must name the columns {', '.join(sorted(_NEEDED))}, and may name {', '.join(sorted(_KNOWN - _NEEDED))}.",
             reason="bad_columns",
         )
-    for count, row in enumerate(reader):
+    rows = enumerate(reader)
+    while True:
+        try:
+            count, row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise OperatorError(f"Line {reader.line_num} is no CSV ({error}); nothing was imported.", reason="bad_csv") from None
         if count >= MAX_ROWS:
             raise OperatorError(f"A list holds {MAX_ROWS} devices at the most; split the file.", reason="too_many_rows")
         yield reader.line_num, _row({name: (row.get(name) or "").strip() for name in _KNOWN}, extra=None in row)
@@ -53,8 +63,8 @@ def _row(row: dict[str, str], *, extra: bool) -> DeviceRow | str:
         return "has more fields than the first line names"
     if _OUI.match(row["oui"].upper()) is None:
         return f"{row['oui'][:20]!a} is no OUI: six hexadecimal digits"
-    if not row["serial_number"] or any(len(value) > MAX_CHARS for value in row.values()):
-        return f"needs a serial number, and no field longer than {MAX_CHARS} characters"
+    if not row["serial_number"] or any(len(value) > MAX_CHARS or not value.isprintable() for value in row.values()):
+        return f"needs a serial number, and no field longer than {MAX_CHARS} characters or with control characters"
     if state not in {"in_stock", "shipped"}:
         return f"the state is in_stock or shipped, not {state[:20]!a}"
     if state == "in_stock" and row["line"]:

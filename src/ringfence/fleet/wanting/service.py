@@ -5,7 +5,7 @@ group grows the policy's revision, a change of one device unsettles it, and so t
 """
 
 from ringfence.base.clock import Clock
-from ringfence.base.errors import NotFoundError, OperatorError
+from ringfence.base.errors import ConflictError, NotFoundError, OperatorError
 from ringfence.base.secret import Secret
 from ringfence.fleet.adapters import Sealer
 from ringfence.fleet.desired import Group, Subject, Wanted, Wish, belongs, compiled, drift, lay, refusals, wish_refusals
@@ -127,13 +127,15 @@ class WantingService:
             impossible=laid.impossible,
         )
 
-    async def discover(self, device_id: int) -> None:
-        """Read a device's whole tree, level by level, from its next Inform on."""
+    async def discover(self, device_id: int, by: str = "") -> None:
+        """Read a device's whole tree, level by level, from its next Inform on. ConflictError while nobody knows its data model."""
         async with self._db.transaction() as connection:
-            store = FleetStore(connection)
-            await self._held(store, device_id)
-            await store.row("discover", device_id=device_id, now_ms=self._clock())
+            store, now = FleetStore(connection), self._clock()
+            if not (await self._held(store, device_id))["data_model"]:
+                raise ConflictError("the device never said which parameters it has; wait for its first Inform", reason="no_tree")
+            await store.row("discover", device_id=device_id, now_ms=now)
             await store.run("unsettle", devices=[device_id])
+            await store.note([(device_id, now, "discover", "", "", "", by)])
 
     # Inside
 

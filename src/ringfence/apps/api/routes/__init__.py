@@ -1,6 +1,6 @@
 """The routes, one module a subject."""
 
-from ringfence.apps.api.routes import alerts, attacks, blocks, composed, customers, people, query, rules, watching
+from ringfence.apps.api.routes import alerts, attacks, blocks, composed, customers, devices, people, query, rules, wanted, watching
 from ringfence.apps.api.routing import Routes
 
 ALL_ROUTES: tuple[Routes, ...] = (
@@ -11,6 +11,8 @@ ALL_ROUTES: tuple[Routes, ...] = (
     blocks.routes,
     query.routes,
     customers.routes,
+    devices.routes,
+    wanted.routes,
     rules.routes,
     composed.routes,
 )

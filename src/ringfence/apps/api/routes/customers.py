@@ -1,13 +1,10 @@
 """Accounts and the operator's own networks: look up, import."""
 
-import asyncio
-import tempfile
-from typing import BinaryIO, cast
-
 from fastapi import Request
 
 from ringfence.access.model import Permission
 from ringfence.apps.api.payloads import AccountSaid, FigureSaid, ImportSaid, NetworkSaid
+from ringfence.apps.api.receiving import received
 from ringfence.apps.api.routing import Acting, AtDesk, Routes
 from ringfence.base.errors import UnavailableError
 from ringfence.enforcement.model import normal_account
@@ -17,7 +14,6 @@ routes = Routes("customers")
 ACCOUNTS_BYTES = 8 * 1024**3
 """Largest list of accounts: about 80 million rows."""
 NETWORKS_BYTES = 16 * 1024**2
-IN_MEMORY_BYTES = 4 * 1024**2
 
 
 @routes.get("/accounts/{account:path}", permission=Permission.ACCOUNT_READ)
@@ -34,7 +30,7 @@ async def show_account(desk: AtDesk, account: str) -> AccountSaid:
 @routes.post("/accounts/import", permission=Permission.ACCOUNT_IMPORT, max_body_size=ACCOUNTS_BYTES)
 async def import_accounts(request: Request, desk: AtDesk, actor: Acting, *, strict: bool = False) -> ImportSaid:
     """Add and change the accounts of a CSV file, sent as the body (`text/csv`). All of it or nothing."""
-    with await _received(request) as file:
+    with await received(request) as file:
         report = await desk.subscribers.import_accounts(actor.name, file, strict=strict)
     await desk.access.audit(actor.name, "import_accounts", report.import_id, {"rows": report.rows, "bad": report.bad})
     return ImportSaid.of(report)
@@ -49,20 +45,7 @@ async def list_networks(desk: AtDesk) -> list[NetworkSaid]:
 @routes.post("/networks", permission=Permission.NETWORK_IMPORT, max_body_size=NETWORKS_BYTES)
 async def import_networks(request: Request, desk: AtDesk, actor: Acting, *, strict: bool = False) -> ImportSaid:
     """Replace the own ranges by those of a CSV file, sent as the body (`text/csv`)."""
-    with await _received(request) as file:
+    with await received(request) as file:
         report = await desk.subscribers.import_networks(actor.name, file, strict=strict)
     await desk.access.audit(actor.name, "import_networks", report.import_id, {"rows": report.rows, "bad": report.bad})
     return ImportSaid.of(report)
-
-
-async def _received(request: Request) -> BinaryIO:
-    """The body in a file that vanishes with its last user; small ones stay in memory."""
-    file = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES))  # noqa: SIM115  # The caller closes it.
-    try:
-        async for chunk in request.stream():
-            await asyncio.to_thread(file.write, chunk)
-        file.seek(0)
-    except BaseException:
-        file.close()
-        raise
-    return file
