@@ -38,7 +38,7 @@ from ringfence.protocols.cwmp.messages import (
     SetParameterValuesResponse,
     UnknownMessage,
 )
-from ringfence.simulators.devices.behaviour import SMALL_READ, Oddity
+from ringfence.simulators.devices.behaviour import SMALL_LIST, SMALL_READ, Oddity
 
 if TYPE_CHECKING:
     from ringfence.simulators.devices.device import Device
@@ -66,11 +66,10 @@ def _answer(device: "Device", request: AcsRequest | UnknownMessage) -> DeviceRes
             values = tree.get(names)
             if isinstance(values, Fault):
                 return values
-            small = Oddity.SMALL_READS in device.world.settings.behaviour.oddities
-            return Fault(9004, "Resources exceeded") if small and len(values) > SMALL_READ else GetParameterValuesResponse(values)
+            return _exhausted(device, len(values), SMALL_READ) or GetParameterValuesResponse(values)
         case GetParameterNames(path, next_level):
             infos = tree.infos(path, next_level=next_level)
-            return infos if isinstance(infos, Fault) else GetParameterNamesResponse(infos)
+            return infos if isinstance(infos, Fault) else _exhausted(device, len(infos), SMALL_LIST) or GetParameterNamesResponse(infos)
         case GetParameterAttributes(names):
             attributes = tree.attributes(names)
             return attributes if isinstance(attributes, Fault) else GetParameterAttributesResponse(attributes)
@@ -80,6 +79,11 @@ def _answer(device: "Device", request: AcsRequest | UnknownMessage) -> DeviceRes
             return _change(device, request)
         case _:
             return _order(device, request)
+
+
+def _exhausted(device: "Device", entries: int, bearable: int) -> Fault | None:
+    weak = Oddity.SMALL_READS in device.world.settings.behaviour.oddities
+    return Fault(9004, "Resources exceeded") if weak and entries > bearable else None
 
 
 def _change(device: "Device", request: SetParameterValues | AddObject | DeleteObject) -> DeviceResponse | Fault:

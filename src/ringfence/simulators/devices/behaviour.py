@@ -34,12 +34,12 @@ class Oddity(StrEnum):
     ZERO_DATES = "zero-dates"
     """The clock says 0000-00-00T00:00:00."""
     SMALL_READS = "small-reads"
-    """More than 64 values at once are refused with 9004."""
+    """More than 64 values or 512 names at once are refused with 9004, as by a Cisco 867."""
     OWN_PASSWORDS = "own-passwords"
     """Its own ACS password stands in the Inform, as of netcwmp."""
 
 
-SMALL_READ = 64
+SMALL_READ, SMALL_LIST = 64, 512
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -71,7 +71,9 @@ class Device:
     def __init__(self, world: "World", index: int, model: Model) -> None:
         self.world = world
         self.index = index
-        self.tree = Tree(model, {f"{model.root}DeviceInfo.SerialNumber": f"RF{world.settings.seed:02d}{index:08d}"})
+        # A tree from a file names the ACS of its first owner: no device of a world may ever speak to that one.
+        own = {"DeviceInfo.SerialNumber": f"RF{world.settings.seed:02d}{index:08d}", "ManagementServer.URL": world.settings.acs}
+        self.tree = Tree(model, {model.root + name: value for name, value in own.items()})
         self.power = Power.OFF
         self.told: tuple[TransferComplete, ...] = ()
         """Finished transfers that the ACS has not acknowledged."""
@@ -100,7 +102,7 @@ class Device:
     @property
     def acs(self) -> str:
         """Where it informs."""
-        return self.of("ManagementServer.URL") or self.world.settings.acs
+        return self.of("ManagementServer.URL")
 
     @property
     def busy(self) -> bool:
