@@ -27,9 +27,14 @@ MORE_DOORS: dict[str, str] = {
     "fleet.desired": "groups and wishes as people write them, pure",
     "fleet.meanings": "the list of what can be wanted of a device, pure",
     "fleet.inventory.service": "what people ask of the fleet and change in it, a shell of its own beside the one of the ACS",
+    "fleet.binding": "the operator's settings about who is believed, which the role acs reads",
     "fleet.session": "what to ask a device next, pure, which the ACS follows answer by answer",
     "fleet.images": "ranges, leases and bandwidth of the firmware host, which the role acs serves",
     "fleet.image_urls": "signed links to firmware, which the role acs verifies",
+    "subscribers.sessions.service": "who held an address, a shell of its own for the roles acs and worker, which know no account",
+    "subscribers.sessions.accounting": "what a RADIUS packet says of a session, pure, which the worker receives",
+    "subscribers.sessions.addresses": "one spelling of an address, by which the worker knows its RADIUS clients",
+    "subscribers.sessions.model": "reports of sessions, which the worker hands over",
     "subscribers.sheets": "the format of account lists and networks, which a backtest reads offline, where the service needs a database",
 }
 

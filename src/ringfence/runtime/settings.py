@@ -298,6 +298,52 @@ class Acs(_Section):
     """Sessions at once; further devices are told to come back in 30 to 300 seconds (503 with Retry-After)."""
     connections_per_address: Annotated[int, Field(ge=1, le=100_000)] = 64
     """Connections of one IPv4 address or IPv6 /64 at once; more when devices share an address (CGNAT)."""
+    trust_unproven: bool = False
+    """Treat devices that proved nothing as if they had. For management networks that nobody else can enter, and for no other."""
+    release_without_feed: bool = False
+    """Without `sessions.feed`: believe that a device is on the line that a person or an import gave it, and release its secrets."""
+
+
+class RadiusClient(_Section):
+    """A NAS, or a RADIUS server that passes on what its NAS say."""
+
+    name: Name
+    """Sessions are kept under it; what one client says touches no session of another."""
+    sources: tuple[Network, ...]
+    """Networks its packets come from; packets from elsewhere are not answered."""
+    secret_file: Path
+    """File of mode 0600 with the secret it shares with us."""
+
+
+class Radius(_Section):
+    """RADIUS accounting (RFC 2866), received by the worker. Off while `listen` is empty."""
+
+    listen: Address | Literal[""] = ""
+    """Where accounting arrives over UDP, such as `192.0.2.5:1813`; empty: nowhere."""
+    clients: tuple[RadiusClient, ...] = ()
+    """Who may send it."""
+    line: Literal["circuit_id", "remote_id", "user_name", "nas_port_id", "calling_station_id"] = "circuit_id"
+    """Attribute with the name of the line: Agent-Circuit-Id, Agent-Remote-Id, User-Name, NAS-Port-Id or Calling-Station-Id."""
+    receive_buffer_bytes: Annotated[int, Field(ge=65_536, le=1 << 30)] = RECEIVE_BUFFER_BYTES
+    """Kernel buffer of the socket; a warning says when the kernel allows less."""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.listen and not self.clients:
+            raise ValueError("nobody may send; add clients, each with name, sources and secret_file")
+        if len({client.name for client in self.clients}) < len(self.clients):
+            raise ValueError("two clients have one name; give each its own")
+        return self
+
+
+class Sessions(_Section):
+    """Which line holds which address, by RADIUS accounting and by leases of DHCP that are imported."""
+
+    feed: bool = False
+    """Whether access sessions are complete enough to bind devices to lines by them. Without, no binding is known."""
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = 7
+    """Sessions that ended so long ago are deleted. The law of your country may set a limit."""
+    radius: Radius = Radius()
 
 
 class Archive(_Section):
@@ -356,10 +402,17 @@ class Settings(BaseSettings):
     console: Console = Console()
     api: Api = Api()
     acs: Acs = Acs()
+    sessions: Sessions = Sessions()
     archive: Archive = Archive()
     paging: Paging = Paging()
     metrics: Metrics = Metrics()
     log: Log = Log()
+
+    @model_validator(mode="after")
+    def _has_one_truth_about_lines(self) -> Self:
+        if self.sessions.feed and self.acs.release_without_feed:
+            raise ValueError("acs.release_without_feed is for installations without sessions.feed; set one of them")
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -1,9 +1,10 @@
 """What a RADIUS packet says about a session: the line, the access node, the time."""
 
 from dataclasses import replace
+from ipaddress import IPv6Address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ringfence.base.errors import PeerError
@@ -99,15 +100,11 @@ def test_addresses_that_no_line_has_are_left_out() -> None:
 
 
 @given(st.ip_addresses(v=6), st.integers(32, 64) | st.just(128))
-def test_every_network_of_a_line_is_among_the_places_of_its_addresses(address: object, length: int) -> None:
-    from ipaddress import ip_network
-
+def test_every_network_of_a_line_is_among_the_places_of_its_addresses(address: IPv6Address, length: int) -> None:
+    assume(address.ipv4_mapped is None and int(address))
     network = ip_network(f"{address}/{length}", strict=False)
-    found = address_of(str(network.network_address))
-    if not str(found).count(":") or str(network) == "::/128":
-        return  # One of IPv4 inside IPv6, or nobody's.
     assert network_of_line(str(network)) in places_of(address_of(str(address)))
-    assert len(places_of(found)) == 34
+    assert len(places_of(address)) == 34
 
 
 def test_one_spelling_of_an_address() -> None:

@@ -196,3 +196,26 @@ def test_leases_last_until_they_end_are_renewed_or_taken() -> None:
     made.record(lease("y", 30 * MINUTE, None))
     assert made.lines(T + 80 * MINUTE) == {"y"}
     assert made.record(lease("x", 0, 90 * MINUTE)) == 0, "what was taken stays taken"
+
+
+anything = st.builds(
+    SessionReport,
+    kind=st.sampled_from([ReportKind.START, ReportKind.INTERIM, ReportKind.STOP, ReportKind.LEASE]),
+    nas=st.sampled_from("nm"),
+    session_id=st.sampled_from("ab"),
+    at_ms=st.integers(1, 8).map(lambda minute: T + minute * MINUTE),
+    started_ms=st.just(0) | st.integers(0, 9).map(lambda minute: T + minute * MINUTE),
+    ended_ms=st.just(0) | st.integers(0, 9).map(lambda minute: T + minute * MINUTE),
+    prefixes=st.lists(st.sampled_from([PREFIX, "192.0.2.2/32"]), unique=True).map(tuple),
+    line=st.sampled_from(["", "x", "y"]),
+)
+
+
+@given(st.lists(st.lists(anything, max_size=6), max_size=6))
+def test_reports_that_make_no_sense_break_nothing(batches: list[list[SessionReport]]) -> None:
+    made = Table()
+    for batch in batches:
+        made.record(*batch)
+    for row in made.rows.values():
+        assert not row.ended_ms or row.started_ms <= row.ended_ms
+        assert bool(row.ended_ms) == bool(row.ended_by)

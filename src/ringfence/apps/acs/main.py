@@ -20,6 +20,7 @@ from ringfence.apps.acs.wire import Limits
 from ringfence.base.clock import monotonic_seconds
 from ringfence.base.errors import OperatorError
 from ringfence.fleet.adapters import FLEET_KEY, FileKeys, Sealer
+from ringfence.fleet.binding import Rules
 from ringfence.fleet.model import Lane
 from ringfence.fleet.service import FleetService
 from ringfence.protocols.cwmp import built_in
@@ -29,6 +30,7 @@ from ringfence.runtime.http import open_listener
 from ringfence.runtime.keys import ACS_KEY, read_key
 from ringfence.runtime.role import Role, run_role
 from ringfence.runtime.settings import AcsLane, Settings, is_loopback
+from ringfence.subscribers.sessions.service import AccessSessions
 
 GOODBYE_SECONDS = 8.0
 """For sessions that run when the role is told to stop; the supervisor kills after ten."""
@@ -77,11 +79,14 @@ def check_lane(lane: AcsLane, *, name: str) -> None:
 
 def _shared(role: Role, db: Database, auditor: Auditor, group: asyncio.TaskGroup) -> Shared:
     settings = role.settings
-    fleet = FleetService(db, Sealer(FileKeys(settings.keys_dir / FLEET_KEY)), None, clock=role.clock)
+    lines = AccessSessions(db, role.clock).lines_at if settings.sessions.feed else None
+    rules = Rules(trust_unproven=settings.acs.trust_unproven, release_without_feed=settings.acs.release_without_feed)
+    fleet = FleetService(db, Sealer(FileKeys(settings.keys_dir / FLEET_KEY)), lines, rules, role.clock)
     return Shared(
         fleet=fleet,
         admit=Batcher(fleet.admit, group),
         settle=Batcher(settling(fleet), group),
+        take_step=Batcher(fleet.take_steps, group),
         announce=role.bus.announce,
         quirks=built_in(),
         cookies=CookieSealer(read_key(settings.keys_dir / ACS_KEY)),

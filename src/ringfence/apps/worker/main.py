@@ -14,6 +14,8 @@ from ringfence.apps.worker.beginnings import begin, read_first_rules
 from ringfence.apps.worker.control import ControlWriter
 from ringfence.apps.worker.pager import Pager
 from ringfence.apps.worker.projector import Projector
+from ringfence.apps.worker.radius import RadiusListener, Refusals, clients_of, open_socket, serve_radius
+from ringfence.apps.worker.sessions import forget_sessions
 from ringfence.archive.spending import Spending
 from ringfence.archive.writer import ArchiveWriter
 from ringfence.base.errors import UnavailableError
@@ -27,6 +29,8 @@ from ringfence.runtime.log import get_logger
 from ringfence.runtime.role import Role, run_role
 from ringfence.runtime.streams import LANES
 from ringfence.subscribers.service import SubscribersService
+from ringfence.subscribers.sessions.accounting import LineFrom
+from ringfence.subscribers.sessions.service import AccessSessions
 
 LEASE_SECONDS = 6.0
 HEAD_SECONDS = 3_600.0
@@ -39,7 +43,10 @@ async def run(role: Role) -> None:
     settings, bus, board = role.settings, role.bus, role.board
     rules = read_first_rules(settings.detection.rules_file)
     key = read_key(settings.keys_dir / HASH_KEY).open().encode()
-    async with Database(settings.database, name="worker") as db:
+    radius = settings.sessions.radius
+    clients = clients_of(radius)
+    receiver = open_socket(radius) if radius.listen else None
+    async with Database(settings.database, name="worker") as db, asyncio.TaskGroup() as beside:
         access, detection = AccessService(db, role.clock), DetectionService(db, role.clock)
         enforcement, subscribers = EnforcementService(db, role.clock), SubscribersService(db, key, role.clock)
         control = ControlWriter(bus, subscribers, detection, ComposingService(db, role.clock), board)
@@ -52,6 +59,11 @@ async def run(role: Role) -> None:
             urls=settings.paging.urls,
             escalate_ms=settings.paging.escalate_minutes * 60_000,
         )
+        sessions = AccessSessions(db, role.clock)
+        if receiver is not None:
+            refusals = Refusals(access)
+            listener = RadiusListener(clients, LineFrom(radius.line), sessions.record, refusals, role.clock)
+            beside.create_task(serve_radius(listener, receiver, refusals, board))
         lease = Lease(bus.bucket("leases"), "worker", role.instance, seconds=LEASE_SECONDS, clock=role.clock)
         role.ready()
         await lease.acquire()
@@ -70,6 +82,7 @@ async def run(role: Role) -> None:
                 group.create_task(control.run())
                 group.create_task(projector.run())
                 group.create_task(pager.run())
+                group.create_task(forget_sessions(sessions, role.clock, days=settings.sessions.retention_days))
                 group.create_task(begin(detection, board, settings.operator, rules))
         finally:
             await lease.release()

@@ -145,7 +145,7 @@ class Book:
     def _lease(self, report: SessionReport, prefix: str) -> None:
         row = self._period(report, prefix) or self._add(report, prefix)
         ended_by = EndedBy.LEASE if report.ended_ms else EndedBy.OPEN
-        told = (report.ended_ms, ended_by, report.line, report.access_node)
+        told = (report.ended_ms and max(report.ended_ms, row.started_ms), ended_by, report.line, report.access_node)
         if (row.ended_ms, row.ended_by, row.line, row.access_node) != told and not (
             row.ended_by is EndedBy.TAKEN and (row.line, row.access_node) == told[2:]
         ):
@@ -157,6 +157,9 @@ class Book:
         """What a report adds to its row."""
         before = (row.started_ms, row.last_seen_ms, row.line, row.access_node, row.ended_ms)
         started = min(row.started_ms, report.started_ms or report.at_ms, report.at_ms)
+        # Never into an earlier use of the name, which is a session of its own.
+        periods = self._periods[row.nas, row.session_id, row.prefix]
+        started = max(started, *(period.started_ms + 1 for period in periods if period.started_ms < row.started_ms), 0)
         if started < row.started_ms:
             row.started_ms = started
             self._contested.add(row.prefix)
@@ -182,5 +185,5 @@ def _is_another(row: SessionRow, report: SessionReport) -> bool:
     """Whether the report is about a later session under the same name than the row."""
     over = row.ended_ms or row.last_seen_ms
     if report.started_ms:
-        return report.started_ms > over + SKEW_MS
+        return min(report.started_ms, report.at_ms) > over + SKEW_MS
     return bool(row.ended_ms) and report.kind is ReportKind.INTERIM and report.at_ms > over + SKEW_MS
