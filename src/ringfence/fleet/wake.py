@@ -134,6 +134,16 @@ def plan(sleeper: Sleeper, whereabouts: Whereabouts, ground: Ground, *, udp: boo
     return Plan(way=Reach.NEXT_INFORM, reason=reason, suspicious=any(one != "behind_nat" for one in refused))
 
 
+def claimed(sleeper: Sleeper) -> tuple[str, ...]:
+    """The addresses that a device was seen at or names, in their one spelling: who holds them is to be asked."""
+    try:
+        host = urlsplit(sleeper.request_url[:MAX_URL_CHARS]).hostname or ""
+    except ValueError:
+        host = ""
+    found = [str(address) for text in (sleeper.peer_ip, host) if (address := _literal(text)) is not None]
+    return tuple(dict.fromkeys([*found, *filter(None, [_host_of(sleeper.udp_address)])]))
+
+
 def ground_of(prefixes: Sequence[str], own: frozenset[tuple[str, int]] = frozenset()) -> Ground:
     """From the operator's ranges as text."""
     return Ground(ranges=tuple(ip_network(prefix) for prefix in prefixes), own=own)
