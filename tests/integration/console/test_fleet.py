@@ -8,10 +8,12 @@ from typing import Any
 
 from ringfence.access.model import Role
 from ringfence.base.clock import system_clock
-from ringfence.fleet.model import Proof
+from ringfence.base.secret import Secret
+from ringfence.fleet.model import Filter, Proof
 from ringfence.fleet.service import FleetService
 from ringfence.protocols.cwmp.messages import ParameterValue
 from ringfence.runtime.db import Database
+from ringfence.subscribers.sessions.model import ReportKind, SessionReport
 from ringfence.telephony.model import Kind
 from ringfence.telephony.user_agents import family_of
 from tests.harness.engines import NatsServer
@@ -112,5 +114,93 @@ def test_coverage_without_a_registration(database_url: str, own_nats: NatsServer
             async with found.browser() as browser:
                 await sign_in(browser, "erik")
                 assert "No phone registered in the last 31 days" in (await browser.get("/fleet/coverage")).text
+
+    asyncio.run(run())
+
+
+def test_a_replacement_is_verified_once_and_by_who_may(database_url: str, own_nats: NatsServer, tmp_path: Path) -> None:
+    async def run() -> None:
+        now = system_clock()
+        async with surfaces(database_url, own_nats, tmp_path) as found:
+            await found.person("erik", Role.ENGINEER)
+            await found.person("ben", Role.ANALYST)
+            console = found.console
+            async with found.browser() as browser:
+                await sign_in(browser, "ben")
+                assert "Nothing waits" in (await browser.get("/fleet/replacements")).text
+            await console.inventory.import_devices(
+                "anna", StringIO("oui,product_class,serial_number,state,line,customer\n00040E,FRITZ,OLD1,shipped,L1,C1\n")
+            )
+            (old,) = await console.inventory.page(Filter(line="L1"))
+            await console.inventory.put_secret("anna", old.device_id, "sip.password", Secret(SECRET))
+            start = SessionReport(
+                kind=ReportKind.START, nas="n1", at_ms=now - 60_000, session_id="s1", prefixes=("192.0.2.1/32",), line="L1"
+            )
+            await console.subscribers.record([start])
+            async with Database(database_url, name="acs") as db:
+                fleet = FleetService(db, sealer(tmp_path), console.subscribers.lines_at, None, lambda: now)
+                (new,) = await fleet.admit([replace(inform("NEW1"), at_ms=now)])
+            async with found.browser() as browser:
+                await sign_in(browser, "ben")
+                page = (await browser.get("/fleet/replacements")).text
+                assert "NEW1" in page
+                assert "OLD1" in page
+                assert "another device belongs to this line" in page
+                assert f'href="/fleet/replacements/{new.device_id}"' not in page, "an analyst does not verify"
+                token = form_token((await browser.get("/me")).text)
+                path = f"/fleet/replacements/{new.device_id}"
+                assert (await browser.post(f"{path}/verify", data={"form_token": token, "line": "L1"})).status_code == 403
+            async with found.browser() as browser:
+                await sign_in(browser, "erik")
+                asked = (await browser.get(path)).text
+                assert 'value="L1"' in asked
+                assert "sip.password" in asked, "it says which secrets move"
+                assert SECRET not in asked
+                data = {"form_token": form_token(asked), "line": "L1"}
+                answer = await browser.post(f"{path}/verify", data=data)
+                assert answer.headers["location"] == f"/devices/{new.device_id}?said=verified"
+                assert (await browser.post(f"{path}/verify", data=data)).status_code == 409, "once"
+                assert (await browser.get("/fleet/replacements/999")).status_code == 404
+            (closed,) = await console.inventory.page(Filter(serial="OLD1"))
+            assert (closed.life, closed.replaced_by) == ("replaced", new.device_id)
+            (entry,) = await found.access.audit_entries(found.chief, action="verify_device")
+            assert (entry.actor, entry.subject, entry.detail) == ("erik", "NEW1", {"line": "L1", "closed": 1})
+
+    asyncio.run(run())
+
+
+def test_one_field_finds_devices_and_customers(database_url: str, own_nats: NatsServer, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with surfaces(database_url, own_nats, tmp_path) as found:
+            console = found.console
+            await console.subscribers.import_customers("anna", BytesIO(f"customer,name\nC1,Müller {HOSTILE}\nC2,Meier\n".encode()))
+            await console.subscribers.import_lines("anna", BytesIO(b"line,customer,access_node\nL1,C1,dslam-7\n"))
+            await console.subscribers.import_accounts("anna", BytesIO(b"account,customer\n4930123456,C1\n"))
+            await console.inventory.import_devices(
+                "anna", StringIO("oui,product_class,serial_number,state,line,customer\n00040E,FRITZ,SER1,shipped,L1,\n")
+            )
+            await found.person("hans", Role.HOTLINE)
+            async with found.browser() as browser:
+                await sign_in(browser, "hans")
+                assert 'action="/search"' in (await browser.get("/me")).text, "from every page"
+                for text, expected in (
+                    ("SER1", "/devices/"),
+                    ("+4930123456", "/accounts/4930123456"),
+                    ("müll", "/customers/C1"),
+                    ("C10", "Nothing begins with"),
+                    ("x", "Search for 3 to 200"),
+                    ("%%%", "Nothing begins with"),
+                ):
+                    page = await browser.get("/search", params={"text": text})
+                    assert page.status_code == 200, text
+                    assert expected in page.text, text
+                    assert HOSTILE not in page.text
+                assert "SER1" in (await browser.get("/find/anything?text=SER1")).text
+                customer = (await browser.get("/customers/C1")).text
+                for part in ("Müller", "dslam-7", "4930123456", "SER1"):
+                    assert part in customer
+                assert HOSTILE not in customer
+                assert "Calls" not in customer.split('id="main"')[1], "no call detail for the hotline"
+                assert (await browser.get("/customers/nobody")).status_code == 404
 
     asyncio.run(run())

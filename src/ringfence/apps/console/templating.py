@@ -31,6 +31,7 @@ SAID: Mapping[str, str] = {
     "acknowledged": "Acknowledged. Nobody else is paged for this alert.",
     "wake": "The device is asked to call in.",
     "counted": "Counted anew.",
+    "verified": "It belongs to this line. It gets what is wanted at its next Inform; devices that were there before are closed.",
     "feedback": "Thank you, your verdict is recorded with the alert.",
     "approved": "Your approval is recorded.",
     "rejected": "The proposal is rejected.",

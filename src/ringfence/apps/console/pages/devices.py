@@ -68,7 +68,7 @@ async def show_device(request: Request, actor: Acting, device_id: str) -> Respon
     """Everything about one device."""
     desk = desk_of(request)
     text = read_query(request, _Tree).text
-    device = await _device(desk, device_id)
+    device = await device_of(desk, device_id)
     number = device.device_id
     reported = await _reported(desk, number)
     transcripts = await desk.inventory.transcripts(number) if actor.may(Permission.TRANSCRIPT_READ) else ()
@@ -91,7 +91,7 @@ async def show_device(request: Request, actor: Acting, device_id: str) -> Respon
 async def wake(request: Request, actor: Acting, device_id: str) -> Response:
     """Ask the device to call in: a connection request, or at its next Inform where it cannot be reached."""
     desk = desk_of(request)
-    device = await _device(desk, device_id)
+    device = await device_of(desk, device_id)
     await desk.inventory.want_awake(actor.name, device.device_id)
     await desk.record(actor, "wake_device", device.serial_number)
     return said(f"/devices/{device.device_id}", "wake")
@@ -113,7 +113,8 @@ async def _found(desk: Desk, wanted: _Search) -> tuple[Device, ...]:
     return ()
 
 
-async def _device(desk: Desk, device_id: str) -> Device:
+async def device_of(desk: Desk, device_id: str) -> Device:
+    """The device of an address; NotFoundError for whatever names none."""
     number = int(device_id) if device_id.isascii() and device_id.isdecimal() and len(device_id) < 19 else 0
     found = await desk.inventory.page(Filter(), after=number - 1, limit=1) if number else ()
     if not found or found[0].device_id != number:

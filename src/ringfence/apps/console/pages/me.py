@@ -19,6 +19,7 @@ PLACES = (
     ("/proposals", "Proposals", "blocks that wait for a person", "block.read"),
     ("/attacks", "Attacks", "alerts that belong together, one line each", "alert.read"),
     ("/accounts", "Accounts", "search, calls, alerts of a customer", "account.read"),
+    ("/search", "Search", "serial, number, customer, line, address", "customer.read"),
     ("/fleet", "Fleet", "managed, silent, versions, coverage", "overview.read"),
     ("/devices", "Devices", "search, one device, wake it", "device.read"),
     ("/calls", "Calls", "by account or number", "call.read"),

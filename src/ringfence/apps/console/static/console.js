@@ -122,7 +122,7 @@
   });
   addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
 
-  // Keyboard: g then a letter goes somewhere, j and k walk the rows, slash searches, ? explains.
+  // Keyboard: g then a letter goes somewhere, j and k walk the rows, slash searches the page, s everything, ? explains.
   let lead = "";
   function walk(step) {
     const rows = [...document.querySelectorAll("[data-rows] a.open")];
@@ -141,6 +141,7 @@
     else if (key === "j") walk(1);
     else if (key === "k") walk(-1);
     else if (key === "/") { const field = document.querySelector("[data-search]"); if (field) { event.preventDefault(); field.focus(); field.select(); } }
+    else if (key === "s") { const field = document.getElementById("seek"); if (field?.checkVisibility()) { event.preventDefault(); field.focus(); } }
     else if (key === "?") document.getElementById("keys")?.showModal();
   });
 })();
