@@ -520,6 +520,7 @@ class AccountSaid(Said):
     own_device: bool = False
     exempt_until_at: datetime | None = None
     sensitivity: int = 0
+    line: str = ""
     blocked: bool
     figures: list[FigureSaid]
 
@@ -539,6 +540,7 @@ class AccountSaid(Said):
             own_device=found.own_device,
             exempt_until_at=at(found.exempt_until_ms),
             sensitivity=found.sensitivity,
+            line=found.line,
             blocked=blocked,
             figures=figures,
         )
@@ -552,8 +554,16 @@ class BadRowSaid(Said):
     message: str
 
 
+class ChangedSaid(Said):
+    """A row that an import wrote: what happened (`added`, `changed`, `removed`), and the fields that are others now."""
+
+    key: str
+    difference: str
+    fields: list[str]
+
+
 class ImportSaid(Said):
-    """What an import did."""
+    """What an import did. `examples`: the first hundred rows that were written; `changed_fields`: how often each field changed."""
 
     import_id: str
     kind: str
@@ -564,6 +574,8 @@ class ImportSaid(Said):
     removed: int
     same: int
     bad_rows: list[BadRowSaid]
+    changed_fields: dict[str, int]
+    examples: list[ChangedSaid]
 
     @classmethod
     def of(cls, report: ImportReport) -> "ImportSaid":
@@ -578,6 +590,10 @@ class ImportSaid(Said):
             removed=report.removed,
             same=report.same,
             bad_rows=[BadRowSaid(line=row.line, reason=row.reason, message=row.message) for row in report.bad_rows],
+            changed_fields=dict(report.changed_fields),
+            examples=[
+                ChangedSaid(key=change.key, difference=change.difference.value, fields=list(change.fields)) for change in report.examples
+            ],
         )
 
 

@@ -1,12 +1,8 @@
 """`ringfence account`: show one, import many."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from ringfence.access.model import Permission
 from ringfence.apps.cli.client import DEFAULT_URL, Api, AsJson, ClientApp, Token, Url, part, tell_facts
+from ringfence.apps.cli.listing import FromSql, ListFile, Strict, import_list
 
 client = ClientApp(help="Accounts: who is behind a digest user name.")
 app = client.app
@@ -19,14 +15,15 @@ def show_account(account: str, url: Url = DEFAULT_URL, token: Token = "", as_jso
 
 
 @client.command(
-    "import", permission=Permission.ACCOUNT_IMPORT, route="POST /v1/accounts/import", help="Add and change accounts from a CSV file."
+    "import", permission=Permission.ACCOUNT_IMPORT, route="POST /v1/accounts/import", help="Add and change accounts from a list."
 )
 def import_accounts(
-    file: Annotated[Path, typer.Argument(help="CSV with a header row; see docs/formats.md.")],
-    strict: Annotated[bool, typer.Option(help="One bad row refuses the whole file.")] = False,
+    file: ListFile = None,
+    sql: FromSql = None,
+    strict: Strict = False,
     url: Url = DEFAULT_URL,
     token: Token = "",
     as_json: AsJson = False,
 ) -> None:
     """Import accounts."""
-    tell_facts(Api(url, token).upload("/accounts/import", file, strict=strict), as_json=as_json)
+    import_list(Api(url, token), "accounts", file, sql, strict=strict, as_json=as_json)

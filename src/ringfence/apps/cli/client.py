@@ -6,7 +6,7 @@ Answers go to stdout, everything else to stderr. An error of the API comes back 
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from ipaddress import ip_address
@@ -83,6 +83,12 @@ class ClientApp:
         return decorate
 
 
+    def include(self, other: "ClientApp", *, name: str = "") -> None:
+        """Take over the commands of another group, as a group of their own (`name`) or among one's own."""
+        self.app.add_typer(other.app, name=name or None)
+        self.declared |= {f"{name} {verb}".strip(): said for verb, said in other.declared.items()}
+
+
 class Api:
     """One conversation with the API."""
 
@@ -103,6 +109,15 @@ class Api:
         """Order something; its answer may take so long."""
         return self._answer(lambda: self._client.post(path, json=body, timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS)))
 
+    def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Say how something shall be."""
+        return self._answer(lambda: self._client.put(path, json=body))
+
+    def delete(self, path: str, **query: str) -> Any:
+        """Say that something shall be no more; empty values of the query are left out."""
+        given = {name: value for name, value in query.items() if value}
+        return self._answer(lambda: self._client.delete(path, params=given))
+
     def take(self, path: str, body: Mapping[str, Any], *, seconds: float = ANSWER_SECONDS) -> str:
         """Order a file; its text."""
         told: list[str] = []
@@ -119,16 +134,19 @@ class Api:
 
     def upload(self, path: str, file: Path, **query: object) -> Any:
         """Send a CSV file with a progress bar on stderr."""
-        given = {name: str(value).lower() for name, value in query.items()}
-        headers = {"Content-Type": "text/csv"}
         try:
             with file.open("rb") as source, _progress(file.stat().st_size) as step:
-                content = _chunks(source, step)
-                return self._answer(
-                    lambda: self._client.post(path, content=content, params=given, headers=headers, timeout=httpx.Timeout(None, connect=5))
-                )
+                return self.send(path, _chunks(source, step), **query)
         except OSError as error:
             raise OperatorError(f"{file} cannot be read ({error.strerror})", reason="unreadable") from error
+
+    def send(self, path: str, content: Iterable[bytes], **query: object) -> Any:
+        """Send CSV as it comes."""
+        given = {name: str(value).lower() for name, value in query.items()}
+        headers = {"Content-Type": "text/csv"}
+        return self._answer(
+            lambda: self._client.post(path, content=content, params=given, headers=headers, timeout=httpx.Timeout(None, connect=5))
+        )
 
     def _answer(self, ask: Callable[[], httpx.Response]) -> Any:
         try:

@@ -1,6 +1,19 @@
 """The routes, one module a subject."""
 
-from ringfence.apps.api.routes import alerts, attacks, blocks, composed, customers, devices, people, query, rules, wanted, watching
+from ringfence.apps.api.routes import (
+    alerts,
+    attacks,
+    blocks,
+    composed,
+    contracts,
+    customers,
+    devices,
+    people,
+    query,
+    rules,
+    wanted,
+    watching,
+)
 from ringfence.apps.api.routing import Routes
 
 ALL_ROUTES: tuple[Routes, ...] = (
@@ -11,6 +24,7 @@ ALL_ROUTES: tuple[Routes, ...] = (
     blocks.routes,
     query.routes,
     customers.routes,
+    contracts.routes,
     devices.routes,
     wanted.routes,
     rules.routes,
