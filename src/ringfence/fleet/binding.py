@@ -1,4 +1,4 @@
-"""Which standing an Inform has: proof against identity, line against line, and what the operator's setting adds.
+"""Which standing an Inform has: proof against identity, line against line, and what the operator's setting adds; and what it entitles to.
 
 It decides on values alone; who holds an address is looked up before. The one thing to know: the rules are asked in order and the first that
 applies answers, so what refuses stands before what grants, and granting is the last line.
@@ -57,6 +57,29 @@ def judge(seen: InformSeen, known: Known | None, at: LineSeen | None, taken: boo
     if seen.lane is Lane.BOOTSTRAP:
         return Verdict(standing=Standing.UNBOUND, reason="bootstrap_lane", occurrence=Occurrence.BOOTSTRAPPED)
     return Verdict(standing=Standing.MANAGED, reason="", occurrence=Occurrence.MANAGED)
+
+
+def may_receive(method: str, standing: Standing, reason: str, proof: Proof, lane: Lane) -> bool:
+    """Whether an order of this method may leave for a device that stands so.
+
+    It must be that device: on its own line, or proven by its own credential where nobody knows whose address it has. Stock is updated only.
+    """
+    if standing is Standing.MANAGED:
+        return True
+    if standing is Standing.STOCK:
+        return method == "Download" and proof is not Proof.NONE
+    proven = proof is not Proof.NONE and lane is Lane.MANAGED
+    return standing is Standing.UNBOUND and reason == "no_session_of_address" and proven
+
+
+def may_report(standing: Standing, reason: str, proof: Proof) -> bool:
+    """Whether what an Inform tells without a CommandKey (a boot, a bootstrap) is news of the device's own orders.
+
+    After a factory reset a device proves nothing; on its own line it is believed.
+    """
+    if standing is Standing.UNBOUND:
+        return reason in {"not_proven", "bootstrap_lane"} or (reason == "no_session_of_address" and proof is not Proof.NONE)
+    return standing is Standing.MANAGED or (standing is Standing.STOCK and proof is not Proof.NONE)
 
 
 def _barred(seen: InformSeen, known: Known | None, at: LineSeen | None) -> Verdict | None:

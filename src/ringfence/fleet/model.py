@@ -10,17 +10,21 @@ from urllib.parse import quote
 
 from ringfence.base.secret import Secret
 from ringfence.fleet.lifecycle import Life
+from ringfence.fleet.orders import Attempt, DownloadFirmware, Move, Order, Orders, OrderState, WantedOrder, WantedState
 from ringfence.fleet.session import Work
 from ringfence.protocols.cwmp.messages import DeviceId, Event, ParameterValue
 
 __all__ = [
     "REALM",
     "Admitted",
+    "Attempt",
     "Count",
     "Credential",
     "Device",
     "DevicesImported",
+    "DownloadFirmware",
     "Entry",
+    "Errand",
     "Filter",
     "Firmware",
     "InformSeen",
@@ -28,11 +32,16 @@ __all__ = [
     "Life",
     "LineSeen",
     "Link",
+    "Order",
+    "OrderState",
+    "Orders",
     "Proof",
     "Reported",
     "SessionDone",
     "Sleeper",
     "Standing",
+    "WantedOrder",
+    "WantedState",
     "names_of",
 ]
 
@@ -100,8 +109,20 @@ class InformSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """What a session has to do with orders."""
+
+    methods: frozenset[str]
+    """Those that may leave for this device as it stands."""
+    waiting: bool
+    """There may be orders that wait for it."""
+    doubtful: bool
+    """A process died between a transfer's commit and its answer: the device's own queue knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """The room's answer to an Inform. `work` None: nothing is wanted, finish at once. `device_id` 0: refused and not kept."""
+    """The room's answer to an Inform. `work` and `errand` None: nothing is wanted, finish at once. `device_id` 0: refused and not kept."""
 
     device_id: int
     standing: Standing
@@ -109,6 +130,9 @@ class Admitted:
     line: str
     life: Life
     work: Work | None = None
+    errand: Errand | None = None
+    believed: bool = False
+    """What it tells without a CommandKey is taken as its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,10 +162,8 @@ class SessionDone:
     session_id: str
     work: Work | None
     at_ms: int
-    command_keys: tuple[tuple[str, int, str], ...] = ()
-    """TransferComplete and responses to orders: CommandKey, FaultCode (0: success), text."""
-    started: tuple[str, ...] = ()
-    """CommandKeys whose RPC the device accepted and will report on."""
+    moves: tuple[Move, ...] = ()
+    """TransferComplete and answers to orders. One without a CommandKey is of the transfer that is open, if there is only one."""
     transcript: tuple[str, ...] = field(default=())
 
 
@@ -249,6 +271,8 @@ class Sleeper:
     peer_ip: str
     request_url: str
     udp_address: str
+    seen_udp: str = ""
+    """Address and port that its signed STUN requests came from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,9 @@ select s.place, coalesce(k.device_id, 0) as device_id, k.model_id, k.life, k.sta
     case when s.at_line <> '' and s.at_line is distinct from k.line then exists (
         select from fleet.devices o where o.line = s.at_line and o.life not in ('in_stock', 'replaced', 'lost')
             and o.device_id is distinct from k.device_id)
-    else false end as taken
+    else false end as taken,
+    exists (select from fleet.wanted_orders w where w.device_id = k.device_id and w.state = 'waiting') as orders_wait,
+    exists (select from fleet.orders o where o.device_id = k.device_id and o.state in ('committed', 'started')) as orders_open
 from seen s cross join fleet.policy left join known k on k.place = s.place left join old on old.device_id = k.device_id
 order by s.place;
 
@@ -179,33 +181,109 @@ returning username;
 -- close_credentials --
 delete from fleet.credentials where device_id = %(device_id)s::bigint;
 
--- last_order --
--- After `hold_device`: its lock makes this see what the process before committed, so two cannot number the same attempt.
-select coalesce(max(attempt), 0) as attempt, coalesce(bool_or(state in ('committed', 'started')), false) as open
-from fleet.orders where device_id = %(device_id)s::bigint and purpose = %(purpose)s;
+-- want_order --
+insert into fleet.wanted_orders (device_id, method, argument, state, asked_by, asked_at, not_before_at, expires_at, changed_at)
+values (%(device_id)s::bigint, %(method)s, %(argument)s, 'waiting', %(person)s, ringfence.at(%(now_ms)s::bigint),
+    ringfence.at(%(now_ms)s::bigint), ringfence.at(%(expires_ms)s::bigint), ringfence.at(%(now_ms)s::bigint))
+on conflict (device_id, method, argument) where state in ('waiting', 'given') do nothing
+returning wanted_id;
+
+-- cancel_order --
+update fleet.wanted_orders set state = 'canceled', changed_at = ringfence.at(%(now_ms)s::bigint)
+where wanted_id = %(wanted_id)s::bigint and state = 'waiting' returning device_id, method;
+
+-- read_wanted_order --
+select wanted_id from fleet.wanted_orders where wanted_id = %(wanted_id)s::bigint;
+
+-- wanted_orders_of_device --
+select wanted_id, device_id, method, argument, state, asked_by, ringfence.ms(asked_at) as asked_ms, ringfence.ms(not_before_at) as not_before_ms,
+    ringfence.ms(expires_at) as expires_ms, ringfence.ms(changed_at) as changed_ms
+from fleet.wanted_orders where device_id = %(device_id)s::bigint order by wanted_id desc limit 100;
+
+-- waiting_orders --
+select wanted_id, method, argument, asked_by from fleet.wanted_orders
+where device_id = %(device_id)s::bigint and state = 'waiting' and not_before_at <= ringfence.at(%(now_ms)s::bigint)
+    and expires_at > ringfence.at(%(now_ms)s::bigint)
+order by wanted_id limit 100;
+
+-- follow_wanted_order --
+-- What an attempt ended with counts while no other is under way; that it succeeded counts also when hope was given up.
+update fleet.wanted_orders w set state = %(state)s, changed_at = ringfence.at(%(now_ms)s::bigint),
+    not_before_at = greatest(w.not_before_at, ringfence.at(%(not_before_ms)s::bigint))
+where w.wanted_id = %(wanted_id)s::bigint and (w.state = 'given' or (%(state)s = 'done' and w.state in ('waiting', 'unknown', 'failed')))
+    and not exists (select from fleet.orders o where o.wanted_id = w.wanted_id and o.state in ('committed', 'started'));
+
+-- end_wanted_order --
+update fleet.wanted_orders set state = %(state)s, changed_at = ringfence.at(%(now_ms)s::bigint)
+where wanted_id = %(wanted_id)s::bigint and state = 'waiting';
+
+-- expire_orders --
+update fleet.wanted_orders set state = 'expired', changed_at = ringfence.at(%(now_ms)s::bigint)
+where wanted_id in (
+    select wanted_id from fleet.wanted_orders where state = 'waiting' and expires_at <= ringfence.at(%(now_ms)s::bigint)
+    order by expires_at limit %(limit)s for update skip locked)
+returning device_id, method;
+
+-- firmware_for_device --
+-- A file fits its model, and the models that are the same hardware under another brand.
+select f.size_bytes, f.file_name, coalesce(d.model_id = f.model_id or d.model_id in (
+        select t.model_id from fleet.models t join fleet.models m on m.model_id = f.model_id
+        where t.twin_of = m.model_id or t.model_id = m.twin_of or t.twin_of = m.twin_of), false) as fits
+from fleet.firmware f left join fleet.devices d on d.device_id = %(device_id)s::bigint
+where f.sha256 = %(sha256)s;
 
 -- add_order --
-insert into fleet.orders (command_key, device_id, method, purpose, attempt, state, committed_at, changed_at, deadline_at)
-values (%(command_key)s, %(device_id)s::bigint, %(method)s, %(purpose)s, %(attempt)s::integer, 'committed', ringfence.at(%(now_ms)s::bigint),
-    ringfence.at(%(now_ms)s::bigint), ringfence.at(%(deadline_ms)s::bigint));
+-- After `hold_device`: its lock makes this see what the process before committed, so two cannot number the same attempt.
+with counted as (
+    update fleet.wanted_orders set state = 'given', attempts = attempts + 1, changed_at = ringfence.at(%(now_ms)s::bigint)
+    where wanted_id = nullif(%(wanted_id)s::bigint, 0)
+)
+insert into fleet.orders (command_key, device_id, method, purpose, attempt, state, committed_at, changed_at, deadline_at, wanted_id)
+select %(command_key)s, %(device_id)s::bigint, %(method)s, %(purpose)s, coalesce(max(o.attempt), 0) + 1, 'committed',
+    ringfence.at(%(now_ms)s::bigint), ringfence.at(%(now_ms)s::bigint), ringfence.at(%(deadline_ms)s::bigint), nullif(%(wanted_id)s::bigint, 0)
+from fleet.orders o where o.device_id = %(device_id)s::bigint and o.purpose = %(purpose)s;
 
 -- move_order --
-update fleet.orders set state = %(to_state)s, fault_code = %(fault_code)s::integer, detail = %(detail)s,
+update fleet.orders o set state = %(to_state)s, fault_code = %(fault_code)s::integer, detail = %(detail)s,
     changed_at = ringfence.at(%(now_ms)s::bigint)
-where command_key = %(command_key)s and device_id = %(device_id)s::bigint and state = any(%(from_states)s::text[])
-returning device_id, method, purpose, attempt;
+where o.command_key = %(command_key)s and o.device_id = %(device_id)s::bigint and o.state = any(%(from_states)s::text[])
+returning o.device_id, o.method, coalesce(o.wanted_id, 0) as wanted_id,
+    coalesce((select w.attempts from fleet.wanted_orders w where w.wanted_id = o.wanted_id), 0) as attempts;
 
 -- overdue_orders --
-update fleet.orders set state = 'unknown', detail = 'deadline', changed_at = ringfence.at(%(now_ms)s::bigint)
-where command_key in (
+update fleet.orders o set state = 'unknown', detail = 'deadline', changed_at = ringfence.at(%(now_ms)s::bigint)
+where o.command_key in (
     select command_key from fleet.orders where state in ('committed', 'started') and deadline_at < ringfence.at(%(now_ms)s::bigint)
     order by deadline_at limit %(limit)s for update skip locked)
-returning command_key, device_id;
+returning o.command_key, o.device_id, o.method, coalesce(o.wanted_id, 0) as wanted_id,
+    coalesce((select w.attempts from fleet.wanted_orders w where w.wanted_id = o.wanted_id), 0) as attempts;
+
+-- open_orders --
+select command_key, device_id, method, purpose, attempt, state, fault_code, detail, ringfence.ms(committed_at) as committed_ms,
+    ringfence.ms(changed_at) as changed_ms, ringfence.ms(deadline_at) as deadline_ms, coalesce(wanted_id, 0) as wanted_id
+from fleet.orders where device_id = any(%(devices)s::bigint[]) and state in ('committed', 'started') order by device_id, committed_at;
+
+-- told_orders --
+-- Those that are open, and whatever else a device names.
+select command_key, device_id, method, purpose, attempt, state, fault_code, detail, ringfence.ms(committed_at) as committed_ms,
+    ringfence.ms(changed_at) as changed_ms, ringfence.ms(deadline_at) as deadline_ms, coalesce(wanted_id, 0) as wanted_id
+from fleet.orders where device_id = any(%(devices)s::bigint[]) and (state in ('committed', 'started') or command_key = any(%(keys)s::text[]))
+order by device_id, committed_at;
 
 -- orders_of_device --
 select command_key, device_id, method, purpose, attempt, state, fault_code, detail, ringfence.ms(committed_at) as committed_ms,
-    ringfence.ms(deadline_at) as deadline_ms
+    ringfence.ms(changed_at) as changed_ms, ringfence.ms(deadline_at) as deadline_ms, coalesce(wanted_id, 0) as wanted_id
 from fleet.orders where device_id = %(device_id)s::bigint order by committed_at desc, attempt desc limit 200;
+
+-- take_steps --
+insert into fleet.taken_steps (session_id, step, taken_at)
+select session_id, step, ringfence.at(%(now_ms)s::bigint)
+from unnest(%(sessions)s::text[], %(steps)s::integer[]) as s(session_id, step) order by session_id, step
+on conflict (session_id, step) do nothing
+returning session_id, step;
+
+-- forget_steps --
+delete from fleet.taken_steps where taken_at < ringfence.at(%(before_ms)s::bigint);
 
 -- add_transcripts --
 insert into fleet.transcripts (session_id, device_id, ended_at, lines)
@@ -376,16 +454,6 @@ where b.origin <> 'hand' or excluded.origin = 'hand';
 -- read_behind --
 select mac, name, kind, origin, ringfence.ms(seen_at) as seen_ms from fleet.behind where device_id = %(device_id)s::bigint order by mac;
 
--- put_firmware --
-insert into fleet.firmware (sha256, model_id, version, size_bytes, file_name, signature, added_at, added_by)
-select %(sha256)s, model_id, %(version)s, %(size_bytes)s::bigint, %(file_name)s, %(signature)s, ringfence.at(%(now_ms)s::bigint), %(person)s
-from fleet.models where oui = %(oui)s and product_class = %(product_class)s
-on conflict do nothing returning sha256;
-
--- list_firmware --
-select f.sha256, m.oui, m.product_class, f.version, f.size_bytes, f.file_name, f.signature, ringfence.ms(f.added_at) as added_ms
-from fleet.firmware f join fleet.models m using (model_id) order by m.oui, m.product_class, f.version;
-
 -- want_awake --
 -- A wish that an Inform has fulfilled already is replaced by the new one.
 insert into fleet.wake_queue (device_id, asked_at, asked_by, next_at)
@@ -401,7 +469,14 @@ from (select w.device_id from fleet.wake_queue w where w.next_at <= ringfence.at
 where q.device_id = due.device_id and d.device_id = q.device_id and p.device_id = q.device_id
 returning q.device_id, q.tries, d.link, d.line, p.peer_ip, coalesce(p.last_inform_at > q.asked_at, false) as informed,
     (select r.value from fleet.reported r where r.device_id = q.device_id and r.name like '%%.ManagementServer.ConnectionRequestURL' limit 1) as request_url,
-    (select r.value from fleet.reported r where r.device_id = q.device_id and r.name like '%%.ManagementServer.UDPConnectionRequestAddress' limit 1) as udp_address;
+    (select r.value from fleet.reported r where r.device_id = q.device_id and r.name like '%%.ManagementServer.UDPConnectionRequestAddress' limit 1) as udp_address,
+    (select b.address from fleet.udp_bindings b where b.device_id = q.device_id) as seen_udp;
+
+-- put_bindings --
+insert into fleet.udp_bindings (device_id, address, seen_at)
+select s.device_id, s.address, ringfence.at(%(now_ms)s::bigint) from unnest(%(devices)s::bigint[], %(addresses)s::text[]) as s(device_id, address)
+join fleet.devices d using (device_id)
+on conflict (device_id) do update set address = excluded.address, seen_at = excluded.seen_at;
 
 -- awake --
 delete from fleet.wake_queue where device_id = any(%(devices)s::bigint[]);

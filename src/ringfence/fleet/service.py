@@ -1,34 +1,32 @@
 """The shell of the sessions: who a device is, what it may get, what was done.
 
-Everything about one batch of Informs is one transaction, and in the steady state one statement. The one thing to know: `ordered` commits
-before it returns, so an RPC whose CommandKey was never returned was never sent, and one whose CommandKey was returned is known for ever.
+Everything about one batch of Informs is one transaction, and in the steady state one statement. The one thing to know: what an Inform or a
+TransferComplete tells of an order is committed before it is answered, because devices tell it once.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import msgspec
 
 from ringfence.base.clock import Clock, system_clock
-from ringfence.base.errors import ConflictError, NotFoundError
-from ringfence.base.ids import new_id
+from ringfence.base.errors import ConflictError
 from ringfence.base.secret import Secret
 from ringfence.fleet.adapters import Sealer
-from ringfence.fleet.binding import Known, Rules, Verdict, judge
+from ringfence.fleet.binding import Known, Rules, Verdict, judge, may_receive, may_report
 from ringfence.fleet.desired import Group, SealedWish, Subject, Wish, compiled, lay
 from ringfence.fleet.inventory.service import InventoryService
 from ringfence.fleet.lifecycle import Life, after
 from ringfence.fleet.links import link_of
 from ringfence.fleet.meanings import DataModel, data_model_of, is_secret
-from ringfence.fleet.model import Admitted, Credential, InformSeen, Lane, LineSeen, Link, Proof, SessionDone, Standing, names_of
-from ringfence.fleet.orders import DEADLINES_MS, OrderState, may_move, purpose_of
+from ringfence.fleet.model import Admitted, Credential, Errand, InformSeen, Lane, LineSeen, Link, Proof, SessionDone, Standing, names_of
+from ringfence.fleet.ordering.service import attempt_of
+from ringfence.fleet.orders import ATTEMPTS, TRANSFERS, Attempt, OrderState, told_by
 from ringfence.fleet.ports import Lines
 from ringfence.fleet.session import Stop, Work, back_off_seconds
 from ringfence.fleet.store import FleetStore, Row, columns
 from ringfence.fleet.waking.service import Making
-from ringfence.protocols.cwmp.messages import Download, FactoryReset, Reboot, Upload
 from ringfence.runtime.db import Database
 
 FRESH_MS = 7 * 86_400_000
@@ -39,8 +37,6 @@ MAX_VALUE_CHARS = 4_096
 MAX_NAME_CHARS = 256
 MAX_INFORM_PARAMETERS = 256
 _BOOTSTRAP_EVENT = "0 BOOTSTRAP"
-
-Order: TypeAlias = Download | Upload | Reboot | FactoryReset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +101,8 @@ class FleetService(InventoryService):
             await batch.add_devices(store)
             await batch.write(store)
             works = await self._works(store, batch)
-        return [replace(answer, work=works.get(answer.device_id)) for answer in batch.answers]
+            errands = await self._errands(store, batch)
+        return [replace(answer, work=works.get(answer.device_id), errand=errands.get(answer.device_id)) for answer in batch.answers]
 
     async def settle(self, done: Sequence[SessionDone]) -> None:
         """Note what sessions did beyond their Inform: values learned, settings made, refusals of a model, orders, transcript."""
@@ -113,53 +110,6 @@ class FleetService(InventoryService):
             store = FleetStore(connection)
             for session in sorted(done, key=lambda one: one.device_id):
                 await self._settle(store, session)
-
-    async def ordered(self, device_id: int, request: Order) -> str:
-        """Commit an order and return the CommandKey its RPC must carry. ConflictError while the same is under way.
-
-        Each call that returns is a new attempt: it is sent once or not at all, and never sent again under this key.
-        """
-        now = self._clock()
-        purpose = purpose_of(request)
-        async with self._db.transaction() as connection:
-            store = FleetStore(connection)
-            if await store.row("hold_device", device_id=device_id) is None:
-                raise NotFoundError(f"there is no device {device_id}", reason="no_device")
-            row = await store.row("last_order", device_id=device_id, purpose=purpose)
-            assert row is not None, "a maximum without a group always has a row"
-            if row["open"]:
-                raise ConflictError("this order is under way already; wait for its end or its deadline", reason="order_open")
-            command_key = new_id("o")
-            await store.run(
-                "add_order",
-                command_key=command_key,
-                device_id=device_id,
-                method=type(request).__name__,
-                purpose=purpose,
-                attempt=row["attempt"] + 1,
-                now_ms=now,
-                deadline_ms=now + DEADLINES_MS[type(request).__name__],
-            )
-            await store.note([(device_id, now, "order", type(request).__name__, "", command_key, "")])
-        return command_key
-
-    async def reconcile(self, limit: int = 1_000) -> int:
-        """Give up orders whose deadline passed: they are unknown, and a new attempt is possible. How many."""
-        async with self._db.transaction() as connection:
-            store = FleetStore(connection)
-            rows = await store.rows("overdue_orders", now_ms=self._clock(), limit=limit)
-            await store.note([(row["device_id"], self._clock(), "order", "deadline", "", row["command_key"], "") for row in rows])
-        return len(rows)
-
-    async def queued(self, device_id: int, command_keys: frozenset[str]) -> None:
-        """What GetAllQueuedTransfers said after a crash: transfers it names go on, others that nobody saw accepted are unknown."""
-        async with self._db.transaction() as connection:
-            store = FleetStore(connection)
-            for row in await store.rows("orders_of_device", device_id=device_id):
-                if row["method"] not in {"Download", "Upload"} or row["state"] != OrderState.COMMITTED:
-                    continue
-                state = OrderState.STARTED if row["command_key"] in command_keys else OrderState.UNKNOWN
-                await self._move(store, device_id, row["command_key"], state, 0, "queued transfers")
 
     # Inside
 
@@ -186,9 +136,9 @@ class FleetService(InventoryService):
         if self._making is not None and managed:
             held = {device_id: {secret.meaning for secret in secrets.get(device_id, ())} for device_id in managed}
             made = await self._make_credentials(store, held, self._making)
-            for device_id, wishes in made.items():
-                fresh = {wish.meaning for wish in wishes}
-                own[device_id] = [wish for wish in own.get(device_id, ()) if wish.meaning not in fresh] + wishes
+            for device_id, makings in made.items():
+                fresh = {wish.meaning for wish in makings}
+                own[device_id] = [wish for wish in own.get(device_id, ()) if wish.meaning not in fresh] + makings
             secrets |= await self._secrets(store, sorted(made))
         discoveries = {row["device_id"]: row for row in await store.rows("discoveries_of_devices", devices=devices)}
         stops: dict[tuple[int, str], list[Stop]] = {}
@@ -221,6 +171,27 @@ class FleetService(InventoryService):
             await store.run("settled", devices=idle, revision=policy.revision)
         return {device_id: work for device_id, work in works.items() if device_id not in set(idle)}
 
+    async def _errands(self, store: FleetStore, batch: "_Batch") -> dict[int, Errand]:
+        """What Informs tell of orders, and what their sessions have to do with orders."""
+        entries = {entry.device_id: entry for entry in batch.with_orders()}
+        if not entries:
+            return {}
+        found: dict[int, list[Attempt]] = {device_id: [] for device_id in entries}
+        keys = sorted({event.command_key for entry in entries.values() for event in entry.seen.events if event.command_key})
+        for row in await store.rows("told_orders", devices=sorted(entries), keys=keys):
+            found[row["device_id"]].append(attempt_of(row))
+        errands: dict[int, Errand] = {}
+        for device_id in sorted(entries):
+            entry, attempts = entries[device_id], found[device_id]
+            moves = told_by(entry.seen.events, attempts, believed=entry.believed)
+            for move in moves:
+                await self._move(store, device_id, move)
+            doubtful = any(one.method in TRANSFERS and one.state is OrderState.COMMITTED for one in attempts)
+            waiting = bool(moves) or entry.row["orders_wait"]
+            if entry.methods and (doubtful or waiting):
+                errands[device_id] = Errand(methods=entry.methods, waiting=waiting, doubtful=doubtful)
+        return errands
+
     async def _current_policy(self, store: FleetStore, revision: int) -> _Policy:
         """The groups, kept while their revision is the newest."""
         if self._policy.revision != revision:
@@ -237,11 +208,10 @@ class FleetService(InventoryService):
 
     async def _settle(self, store: FleetStore, session: SessionDone) -> None:
         device_id, now = session.device_id, session.at_ms
-        for command_key in session.started:
-            await self._move(store, device_id, command_key, OrderState.STARTED, 0, "")
-        for command_key, fault_code, text in session.command_keys:
-            state = OrderState.FAILED if fault_code else OrderState.DONE
-            await self._move(store, device_id, command_key, state, fault_code, text[:MAX_NAME_CHARS])
+        for told in session.moves:
+            move = told if told.command_key else await self._nameless(store, device_id, told)
+            if move is not None:
+                await self._move(store, device_id, move)
         if session.transcript:
             lines = msgspec.json.encode(session.transcript).decode()
             await store.run("add_transcripts", session_id=session.session_id, device_id=device_id, now_ms=now, lines=lines)
@@ -277,22 +247,6 @@ class FleetService(InventoryService):
         elif work.settled and not work.explore and not work.read:
             await store.run("settled", devices=[device_id], revision=work.revision)
 
-    async def _move(self, store: FleetStore, device_id: int, command_key: str, to: OrderState, fault_code: int, detail: str) -> None:
-        """Change an order's state where its table allows it; a device can only move its own orders."""
-        row = await store.row(
-            "move_order",
-            command_key=command_key,
-            device_id=device_id,
-            to_state=to.value,
-            from_states=[state.value for state in OrderState if may_move(state, to)],
-            fault_code=fault_code,
-            detail=detail,
-            now_ms=self._clock(),
-        )
-        if row is not None and to in {OrderState.DONE, OrderState.FAILED}:
-            told = msgspec.json.encode({"command_key": command_key, "method": row["method"], "fault_code": fault_code}).decode()
-            await store.announce([("transfer", device_id, told)], self._clock())
-
 
 @dataclass(slots=True, kw_only=True)
 class _Entry:
@@ -327,6 +281,17 @@ class _Entry:
     def stands_anew(self) -> bool:
         """Another standing than at its last Inform, so what it settled then was less or more than what it may get now."""
         return (self.row["standing"], self.row["standing_reason"]) != (self.verdict.standing, self.verdict.reason)
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """The orders that may leave for it."""
+        seen, verdict = self.seen, self.verdict
+        return frozenset(one for one in ATTEMPTS if may_receive(one, verdict.standing, verdict.reason, seen.proof, seen.lane))
+
+    @property
+    def believed(self) -> bool:
+        """What it tells without a CommandKey is news of its orders."""
+        return may_report(self.verdict.standing, self.verdict.reason, self.seen.proof)
 
     @property
     def reset(self) -> bool:
@@ -444,11 +409,28 @@ class _Batch:
                 found[entry.device_id] = entry
         return list(found.values())
 
+    def with_orders(self) -> list[_Entry]:
+        """Entries of devices that have orders, or tell of one."""
+        return [
+            entry
+            for entry in self._entries
+            if entry.standing is not Standing.REFUSED
+            and entry.row["device_id"]
+            and (entry.row["orders_wait"] or entry.row["orders_open"] or any(event.command_key for event in entry.seen.events))
+        ]
+
     @property
     def answers(self) -> list[Admitted]:
         """One answer an Inform, without its work."""
         return [
-            Admitted(device_id=entry.device_id, standing=entry.standing, reason=entry.verdict.reason, line=entry.line, life=entry.life)
+            Admitted(
+                device_id=entry.device_id,
+                standing=entry.standing,
+                reason=entry.verdict.reason,
+                line=entry.line,
+                life=entry.life,
+                believed=entry.believed,
+            )
             for entry in self._entries
         ]
 

@@ -144,6 +144,7 @@ def run(
                 fleet=fleet,
                 admit=Batcher(fleet.admit, group),
                 settle=Batcher(settling(fleet), group),
+                take_step=Batcher(fleet.take_steps, group),
                 announce=announce,
                 quirks=built_in(),
                 cookies=CookieSealer(Secret("key")),

@@ -16,7 +16,7 @@ from ringfence.fleet.coverage import Registration
 from ringfence.fleet.desired import Group, Wish
 from ringfence.fleet.lifecycle import Life, Occurrence
 from ringfence.fleet.model import Filter, Firmware, SessionDone, Standing
-from ringfence.fleet.orders import MAX_COMMAND_KEY_CHARS
+from ringfence.fleet.orders import MAX_COMMAND_KEY_CHARS, Move, OrderState
 from ringfence.fleet.service import FleetService
 from ringfence.fleet.session import answered, next_request
 from ringfence.protocols.cwmp.messages import (
@@ -185,11 +185,9 @@ def test_no_attempt_is_ordered_twice_and_none_is_forgotten(database_url: str, tm
                     case "queued":
                         await fleet.queued(device, frozenset())
                     case "accept" | "report" | "fail" if is_open:
-                        codes = () if step == "accept" else ((is_open, 0 if step == "report" else 9002, ""),)
-                        started = (is_open,) if step == "accept" else ()
-                        await fleet.settle(
-                            [SessionDone(device_id=device, session_id="", work=None, at_ms=clock[0], command_keys=codes, started=started)]
-                        )
+                        to = {"accept": OrderState.STARTED, "report": OrderState.DONE, "fail": OrderState.FAILED}[step]
+                        moves = (Move(command_key=is_open, to=to, fault_code=9002 if step == "fail" else 0),)
+                        await fleet.settle([SessionDone(device_id=device, session_id="", work=None, at_ms=clock[0], moves=moves)])
                         is_open = is_open if step == "accept" else ""
                     case _:
                         pass

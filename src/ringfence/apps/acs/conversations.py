@@ -16,20 +16,41 @@ from ringfence.apps.acs.batch import Batcher
 from ringfence.apps.acs.front import Caller
 from ringfence.apps.acs.proof import Proven, Prover
 from ringfence.apps.acs.seal import NAME, CookieSealer, Ticket, cookie_in
+from ringfence.apps.acs.transcript import Transcript
 from ringfence.apps.acs.wire import Post, RefusedError, Reply
 from ringfence.base.clock import Clock
 from ringfence.base.errors import ConflictError, PeerError, UnavailableError
 from ringfence.base.ids import new_id
-from ringfence.fleet.model import Admitted, InformSeen, Lane, SessionDone, Standing
+from ringfence.base.secret import Secret
+from ringfence.fleet.model import Admitted, Errand, InformSeen, Lane, SessionDone, Standing
+from ringfence.fleet.orders import MAX_GIVEN, ImageUrl, Move, Rpc, after_answer, after_transfer, ends_session
 from ringfence.fleet.service import FleetService
 from ringfence.fleet.session import Work, answered, next_request
-from ringfence.protocols.cwmp import AcsConnection, Ended, HandedOver, InformReceived, QuirkTable, RequestReceived, ResponseReceived
+from ringfence.protocols.cwmp import (
+    AcsConnection,
+    Ended,
+    HandedOver,
+    InformReceived,
+    QuirkTable,
+    RequestReceived,
+    ResponseReceived,
+    SecretNames,
+)
 from ringfence.protocols.cwmp.messages import (
+    AcsRequest,
+    AcsResponse,
     AutonomousTransferComplete,
     AutonomousTransferCompleteResponse,
+    DeviceResponse,
+    Download,
+    FactoryReset,
     Fault,
+    GetAllQueuedTransfers,
+    GetAllQueuedTransfersResponse,
     GetParameterNames,
     GetParameterValues,
+    GetQueuedTransfers,
+    GetQueuedTransfersResponse,
     GetRPCMethods,
     GetRPCMethodsResponse,
     Inform,
@@ -37,9 +58,11 @@ from ringfence.protocols.cwmp.messages import (
     Reboot,
     RequestDownload,
     RequestDownloadResponse,
+    ScheduleInform,
     SetParameterValues,
     TransferComplete,
     TransferCompleteResponse,
+    Upload,
 )
 from ringfence.runtime.metrics import counter, gauge, histogram
 
@@ -53,8 +76,8 @@ STORM_BURST, STORM_REFILL_MS = 12, 5_000
 STORM_DEVICES = 200_000
 ENDED = 100_000
 """Ended sessions that are remembered; at 2,000 a second that is longer than a cookie lives."""
-MAX_TRANSCRIPT = 500
 SLOTS = 1024
+_QUESTIONS = (GetAllQueuedTransfers(), GetQueuedTransfers())
 
 _sessions = gauge("ringfence_acs_open_sessions", "Sessions that are open.")
 _begun = counter("ringfence_acs_sessions_total", "Sessions and attempts that ended, by how.", ("how",))
@@ -88,21 +111,25 @@ class Session:
     address: str
     began_ms: int
     caller: Caller | None
-    admitted: Admitted | None = None
+    transcript: Transcript
+    device_id: int = 0
+    """0 until its Inform was admitted."""
+    believed: bool = False
+    """What the device tells without a CommandKey is taken as its own."""
     work: Work | None = None
+    errand: Errand | None = None
     step: int = 0
     left_ms: int = 0
-    rebooted: bool = False
+    command_key: str = ""
+    """Of the order that was given last."""
+    given: int = 0
+    """Orders of this session."""
+    questions: int = 0
+    """After the device's own list of transfers."""
+    restarts: bool = False
+    """It was told to: nothing is asked after that."""
     touched: bool = False
     """More than an Inform happened."""
-    command_keys: list[tuple[str, int, str]] = field(default_factory=list)
-    started: list[str] = field(default_factory=list)
-    transcript: list[str] = field(default_factory=list)
-
-    def say(self, line: str) -> None:
-        """A line of the transcript: methods, counts and codes, never a value."""
-        if len(self.transcript) < MAX_TRANSCRIPT:
-            self.transcript.append(line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +139,8 @@ class Shared:
     fleet: FleetService
     admit: Batcher[InformSeen, Admitted]
     settle: Batcher[SessionDone, None]
+    take_step: Batcher[tuple[str, int], bool]
+    """Whether a step of a session was free: each is taken once, whichever process its cookie comes to."""
     announce: Callable[[str, bytes], Awaitable[None]]
     quirks: QuirkTable
     cookies: CookieSealer
@@ -119,6 +148,9 @@ class Shared:
     most: int
     sessions: dict[str, Session]
     storms: "Storms"
+    image_url: ImageUrl | None = None
+    """None: there is no host of firmware, and files wait."""
+    secrets: SecretNames = field(default_factory=SecretNames)
     ended: OrderedDict[str, None] = field(default_factory=OrderedDict)
     """Sessions that ended here lately: their cookies are worth nothing."""
     refused: Callable[[str, str], None]
@@ -205,7 +237,13 @@ class Conversations:
             return self._later("unavailable")
         if isinstance(proven, Reply):
             return proven
-        session = self._resume(ticket, proven) if ticket is not None else self._open(proven, caller)
+        if ticket is not None:
+            try:
+                session = await self._resume(ticket, proven)
+            except UnavailableError:
+                return self._later("unavailable")
+        else:
+            session = self._open(proven, caller)
         session.caller, caller.session = caller, session
         return session
 
@@ -219,8 +257,8 @@ class Conversations:
             raise RefusedError(403, "That cookie belongs to another device.", reason="cookie_stolen")
         return ticket
 
-    def _resume(self, ticket: Ticket, proven: Proven) -> Session:
-        """The session of a cookie. One that another process held goes on without work: it can only end well."""
+    async def _resume(self, ticket: Ticket, proven: Proven) -> Session:
+        """The session of a cookie, whose step is taken once. One that another process held goes on without work: it can only end well."""
         if ticket.proven_name != proven.name:
             raise RefusedError(403, "That cookie belongs to another device.", reason="cookie_stolen")
         shared = self._shared
@@ -230,11 +268,16 @@ class Conversations:
                 raise RefusedError(403, "That cookie was used before.", reason="cookie_replayed")
             if not ticket.frozen:
                 raise RefusedError(400, "That session has ended.", reason="cookie_expired")
+        elif session.step != ticket.step:
+            raise RefusedError(403, "That cookie was used before.", reason="cookie_replayed")
+        # PostgreSQL decides between processes: a copy of this cookie may be at another one at this moment.
+        if not await shared.take_step.do((ticket.session_id, ticket.step)):
+            raise RefusedError(403, "That cookie was used before.", reason="cookie_replayed")
+        if session is None:
             connection = AcsConnection.thaw(shared.quirks, ticket.frozen)
             session = self._open(proven, None, connection=connection, session_id=ticket.session_id, address=ticket.address)
-            session.step = ticket.step
-        if session.step != ticket.step:
-            raise RefusedError(403, "That cookie was used before.", reason="cookie_replayed")
+            session.step, session.device_id, session.believed = ticket.step, ticket.device_id, ticket.believed
+            session.transcript.note("The session went on over another connection, at another process.")
         session.step += 1  # Taken: the same cookie on a third connection is a copy.
         if session.caller is not None:
             session.caller.session = None
@@ -251,6 +294,7 @@ class Conversations:
             address=caller.address if caller is not None else address,
             began_ms=shared.clock(),
             caller=caller,
+            transcript=Transcript(shared.secrets),
         )
         shared.sessions[session.session_id] = session
         _sessions.set(len(shared.sessions))
@@ -264,7 +308,8 @@ class Conversations:
             lane=self._lane.value,
             address=session.address,
             proven_name=session.proven.name,
-            device_id=session.admitted.device_id if session.admitted else 0,
+            device_id=session.device_id,
+            believed=session.believed,
             until_ms=shared.clock() + SESSION_MS,
             frozen=session.connection.freeze(),
         )
@@ -280,16 +325,14 @@ class Conversations:
                 return await self._informed(session, caller, inform, version)
             case RequestReceived(request=request):
                 session.touched = True
-                session.say(f"device: {type(request).__name__}")
-                return Reply(status=200, body=connection.respond(await self._wanted(session, request)))
+                session.transcript.device(request)
+                answer = await self._wanted(session, request)
+                session.transcript.acs(answer)
+                return Reply(status=200, body=connection.respond(answer))
             case ResponseReceived(request=request, response=response):
-                session.say(f"device: {type(response).__name__}{f' {response.fault_code}' if isinstance(response, Fault) else ''}")
-                if isinstance(request, Reboot):
-                    if not isinstance(response, Fault):
-                        session.started.append(request.command_key)
-                elif session.work is not None:
-                    assert isinstance(request, GetParameterNames | GetParameterValues | SetParameterValues)
-                    session.work = answered(session.work, request, response)  # type: ignore[arg-type]  # The connection matched them.
+                session.touched = True
+                session.transcript.device(response)
+                await self._answered(session, request, response)
                 return await self._next(session)
             case HandedOver():
                 return await self._next(session)
@@ -317,8 +360,11 @@ class Conversations:
         admitted = await shared.admit.do(seen)
         if admitted.standing is Standing.REFUSED:
             raise RefusedError(403, "This device may not speak for that serial number.", reason=f"device_{admitted.reason}")
-        session.admitted, session.work = admitted, admitted.work
-        session.say(f"device: Inform {', '.join(event.event_code for event in inform.events)}"[:200])
+        session.device_id, session.believed = admitted.device_id, admitted.believed
+        session.work, session.errand = admitted.work, admitted.errand
+        session.transcript.opens(inform)
+        if session.work is not None:
+            session.transcript.hide(setting.value.open() for setting in session.work.settings if isinstance(setting.value, Secret))
         await self._tell(seen, admitted)
         return Reply(status=200, body=session.connection.respond(InformResponse()))
 
@@ -341,13 +387,12 @@ class Conversations:
         except UnavailableError:
             _begun.labels("not_announced").inc()
 
-    async def _wanted(
-        self, session: Session, request: object
-    ) -> TransferCompleteResponse | AutonomousTransferCompleteResponse | GetRPCMethodsResponse | RequestDownloadResponse | Fault:
+    async def _wanted(self, session: Session, request: object) -> AcsResponse | Fault:
         match request:
             case TransferComplete(command_key=command_key, fault_code=code, fault_string=text):
                 # Committed before it is answered: the device never tells again (TR-069 A.3.3.2).
-                await self._settle(session, command_keys=((command_key, code, text),))
+                if command_key or session.believed:
+                    await self._move(session, after_transfer(command_key, code, text))
                 return TransferCompleteResponse()
             case AutonomousTransferComplete():
                 return AutonomousTransferCompleteResponse()
@@ -358,28 +403,79 @@ class Conversations:
             case _:
                 return Fault(8000, "Method not supported")
 
+    async def _answered(self, session: Session, request: AcsRequest, response: DeviceResponse | Fault) -> None:
+        """What the device's answer changes."""
+        match request, response:
+            case (GetAllQueuedTransfers() | GetQueuedTransfers(), GetAllQueuedTransfersResponse() | GetQueuedTransfersResponse()):
+                session.questions = len(_QUESTIONS)
+                await self._shared.fleet.queued(session.device_id, frozenset(transfer.command_key for transfer in response.transfers))
+            case (GetAllQueuedTransfers() | GetQueuedTransfers(), _):
+                pass  # It keeps no such list (9000): the next question, or the order's deadline, decides.
+            case (Download() | Upload() | Reboot() | ScheduleInform() | FactoryReset(), _):
+                key = session.command_key if isinstance(request, FactoryReset) else request.command_key
+                if key:  # A process that took over does not know which FactoryReset it was: the device's bootstrap tells.
+                    await self._move(session, after_answer(key, response))
+            case (GetParameterNames() | GetParameterValues() | SetParameterValues(), _) if session.work is not None:
+                session.work = answered(session.work, request, response)  # type: ignore[arg-type]  # The connection matched them.
+            case _:
+                pass
+
     async def _next(self, session: Session) -> Reply:
-        """Ask on, or end."""
+        """Ask on, or end: what is doubtful first, then settings, then orders, what restarts the device last."""
+        if (question := self._question(session)) is not None:
+            return self._ask(session, question)
         work = session.work
-        request = next_request(work) if work is not None else None
+        request = next_request(work) if work is not None and not session.restarts else None
         if request is not None:
-            session.touched = True
-            session.say(f"acs: {type(request).__name__}")
-            return Reply(status=200, body=session.connection.ask(request))
-        if work is not None and work.needs_reboot and not session.rebooted:
-            session.rebooted = session.touched = True
-            try:
-                command_key = await self._shared.fleet.ordered(work.device_id, Reboot(""))
-            except ConflictError:
-                session.say("acs: a Reboot is under way already")
-            else:
-                session.say("acs: Reboot")
-                return Reply(status=200, body=session.connection.ask(Reboot(command_key)))
+            return self._ask(session, request)
+        if (order := await self._order(session)) is not None:
+            return self._ask(session, order)
         return await self._finish(session)
+
+    def _ask(self, session: Session, request: AcsRequest) -> Reply:
+        session.touched = True
+        session.transcript.acs(request)
+        return Reply(status=200, body=session.connection.ask(request))
+
+    def _question(self, session: Session) -> AcsRequest | None:
+        """What became of a transfer when a process died? In CWMP 1.0 there is only the older of the two questions."""
+        if session.errand is None or not session.errand.doubtful:
+            return None
+        if session.connection.version == "1-0" and not session.questions:
+            session.questions = 1
+        if session.questions >= len(_QUESTIONS):
+            return None
+        session.questions += 1
+        return _QUESTIONS[session.questions - 1]
+
+    async def _order(self, session: Session) -> AcsRequest | None:
+        """The next order, committed; or the restart that a setting waits for."""
+        fleet, errand, work = self._shared.fleet, session.errand, session.work
+        if session.restarts or session.given >= MAX_GIVEN:
+            return None
+        if errand is not None and errand.waiting:
+            given = await fleet.give(session.device_id, errand.methods, self._shared.image_url)
+            if given is not None:
+                return self._give(session, given.rpc, given.command_key)
+        if work is not None and work.needs_reboot:
+            try:
+                command_key = await fleet.ordered(work.device_id, Reboot(""))
+            except ConflictError:
+                session.restarts = True
+                session.transcript.note("A Reboot is under way already.")
+            else:
+                return self._give(session, Reboot(command_key), command_key)
+        return None
+
+    def _give(self, session: Session, rpc: Rpc, command_key: str) -> Rpc:
+        session.given += 1
+        session.command_key = command_key
+        session.restarts = ends_session(rpc)
+        return rpc
 
     async def _finish(self, session: Session) -> Reply:
         if session.touched:
-            await self._settle(session, work=session.work)
+            await self._settle(session)
         ending = session.connection.finish()
         if not ending.once_more:
             self._drop(session, "finished")
@@ -387,29 +483,34 @@ class Conversations:
 
     # The end
 
-    async def _settle(self, session: Session, *, work: Work | None = None, command_keys: tuple[tuple[str, int, str], ...] = ()) -> None:
-        if session.admitted is None:
-            return
-        ending = not command_keys
-        done = SessionDone(
-            device_id=session.admitted.device_id,
-            session_id=session.session_id,
-            work=work,
-            at_ms=self._shared.clock(),
-            command_keys=command_keys,
-            started=tuple(session.started) if ending else (),
-            transcript=tuple(session.transcript) if ending else (),
-        )
-        await self._shared.settle.do(done)
-        if ending:
+    async def _move(self, session: Session, move: Move) -> None:
+        """Commit what became of an order, now."""
+        if session.device_id:
+            done = SessionDone(
+                device_id=session.device_id, session_id=session.session_id, work=None, at_ms=self._shared.clock(), moves=(move,)
+            )
+            await self._shared.settle.do(done)
+
+    async def _settle(self, session: Session) -> None:
+        """Note what the session learnt, and what was said."""
+        if session.device_id:
+            done = SessionDone(
+                device_id=session.device_id,
+                session_id=session.session_id,
+                work=session.work,
+                at_ms=self._shared.clock(),
+                transcript=session.transcript.taken(),
+            )
+            await self._shared.settle.do(done)
             session.touched = False
 
     async def _end(self, session: Session, how: str) -> None:
         """End a session before its time; what it learnt is kept."""
         self._drop(session, how)
-        if session.touched and session.admitted is not None:
+        if session.touched and session.device_id:
+            session.transcript.note(f"The session ended before its time: {how}.")
             try:
-                await self._settle(session, work=session.work)
+                await self._settle(session)
             except (UnavailableError, ConflictError):
                 _begun.labels("not_settled").inc()
 

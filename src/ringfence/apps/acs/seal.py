@@ -1,7 +1,7 @@
 """The session cookie: the state of a session, sealed with AES-GCM, so that a device that comes back on another connection goes on.
 
 A cookie never proves who a device is. It is bound to the lane and the address it was made for, ends with the session, and names one
-step. The one thing to know: `Conversations` refuses a step that was taken already, so a copied cookie is worth nothing.
+step. The one thing to know: a step is taken once, in PostgreSQL, whichever process the cookie comes to, so a copy of it is worth nothing.
 """
 
 import base64
@@ -33,6 +33,7 @@ class Ticket(msgspec.Struct, frozen=True, array_like=True):
     address: str
     proven_name: str
     device_id: int
+    believed: bool
     until_ms: int
     frozen: bytes
 

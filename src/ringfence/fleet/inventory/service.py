@@ -12,11 +12,13 @@ import msgspec
 
 from ringfence.base.errors import ConflictError, NotFoundError, OperatorError
 from ringfence.fleet.behind import Behind, BehindKind, Origin
+from ringfence.fleet.catalogue.service import CatalogueService
 from ringfence.fleet.coverage import Coverage, Registration, coverage_of
 from ringfence.fleet.inventory.sheets import DeviceRow, read_devices
 from ringfence.fleet.lifecycle import Life, Occurrence, after, allows
 from ringfence.fleet.lists.service import ListsService
-from ringfence.fleet.model import Count, Device, DevicesImported, Entry, Filter, Firmware, Link, Reported, Standing
+from ringfence.fleet.model import Count, Device, DevicesImported, Entry, Filter, Link, Reported, Standing
+from ringfence.fleet.ordering.service import OrderingService
 from ringfence.fleet.store import FleetStore, Row, columns
 from ringfence.fleet.waking.service import WakingService
 
@@ -26,7 +28,7 @@ CHUNK_ROWS = 5_000
 SHOWN_BAD = 100
 
 
-class InventoryService(ListsService, WakingService):
+class InventoryService(ListsService, CatalogueService, OrderingService, WakingService):
     """Questions and changes of people."""
 
     # Reading
@@ -158,7 +160,7 @@ class InventoryService(ListsService, WakingService):
             await store.note([(device_id, now, "line", "", row["line"], line, by)])
         return tuple(old["device_id"] for old in before)
 
-    # Behind, firmware, waking
+    # Behind the device
 
     async def put_behind(self, device_id: int, found: Iterable[Behind]) -> None:
         """Devices behind a device, from its tables or by hand."""
@@ -172,19 +174,6 @@ class InventoryService(ListsService, WakingService):
         async with self._db.transaction() as connection:
             rows = await FleetStore(connection).rows("read_behind", device_id=device_id)
         return tuple(Behind(mac=row["mac"], name=row["name"], kind=BehindKind(row["kind"]), origin=Origin(row["origin"])) for row in rows)
-
-    async def put_firmware(self, by: str, firmware: Firmware) -> None:
-        """Add a file to the catalogue; its hash is its name. ConflictError when model and version have another file already."""
-        fields = {name: getattr(firmware, name) for name in Firmware.__dataclass_fields__ if name != "added_ms"}
-        async with self._db.transaction() as connection:
-            row = await FleetStore(connection).row("put_firmware", **fields, now_ms=self._clock(), person=by)
-        if row is None:
-            raise ConflictError("the model is not known, or this file or version is in the catalogue already", reason="firmware")
-
-    async def firmware(self) -> tuple[Firmware, ...]:
-        """The catalogue."""
-        async with self._db.transaction() as connection:
-            return tuple(Firmware(**row) for row in await FleetStore(connection).rows("list_firmware"))
 
     # Inside
 

@@ -1,0 +1,1 @@
+"""Orders: wanted by people, given by the ACS, told by devices."""
