@@ -65,8 +65,8 @@ WORDS = {
     "prefix": "192.0.2.0/24", "entry": "{}", "evidence": "{}", "facets": "[]", "name": "anna", "feedback": "fraud", "time_zone": "UTC",
 }  # fmt: skip
 SPECIAL = {
-    ("put_block", "state"): "active", ("want_order", "method"): "Reboot", ("add_network", "kind"): "own_pool", ("search_accounts", "accounts"): ["x"],
-    ("page_customers", "after"): "x", ("list_lines_of_customer", "after"): "x",
+    ("put_block", "state"): "active", ("want_order", "method"): "Reboot", ("add_network", "kind"): "own_pool",
+    ("search_accounts", "accounts"): ["x"], ("page_customers", "after"): "x", ("list_lines_of_customer", "after"): "x",
 }  # fmt: skip
 FLEET = {"rank": 1, "now_ms": 1, "lines": "{}"}
 FLEET_CASTS = {
