@@ -64,7 +64,6 @@ class Whereabouts:
     """What is known, from elsewhere than the device, of where a device is now."""
 
     line: str = ""
-    access_node: str = ""
     holders: Mapping[str, str] = field(default_factory=dict)
     """Address -> the line that holds it now, as access sessions say; an address nobody reported is not in it."""
     seen_udp: str = ""
@@ -141,7 +140,7 @@ def claimed(sleeper: Sleeper) -> tuple[str, ...]:
     except ValueError:
         host = ""
     found = [str(address) for text in (sleeper.peer_ip, host) if (address := _literal(text)) is not None]
-    return tuple(dict.fromkeys([*found, *filter(None, [_host_of(sleeper.udp_address)])]))
+    return tuple(dict.fromkeys([*found, *filter(None, (_host_of(sleeper.udp_address), _host_of(sleeper.seen_udp)))]))
 
 
 def ground_of(prefixes: Sequence[str], own: frozenset[tuple[str, int]] = frozenset()) -> Ground:

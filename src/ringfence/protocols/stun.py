@@ -126,8 +126,11 @@ def encode_request(request: BindingRequest, *, password: Secret | None = None) -
     return _message(_BINDING_REQUEST, request.transaction, attributes + _attribute(_MESSAGE_INTEGRITY, mac))
 
 
-def encode_response(response: BindingResponse) -> bytes:
-    """The server's answer. It is never longer than the smallest request by more than one address, so it amplifies nothing."""
+def encode_response(response: BindingResponse, *, longest: int = MAX_DATAGRAM_BYTES) -> bytes:
+    """The server's answer; of more than `longest` bytes (the request's) it says the address once instead of twice.
+
+    So it is never longer than the request by more than one address, and amplifies nothing.
+    """
     if response.error_code:
         value = bytes((0, 0, response.error_code // 100, response.error_code % 100))
         return _message(_BINDING_ERROR, response.transaction, _attribute(_ERROR_CODE, value))
@@ -139,8 +142,9 @@ def encode_response(response: BindingResponse) -> bytes:
     mask = MAGIC_COOKIE.to_bytes(4) + response.transaction
     port = response.port ^ (MAGIC_COOKIE >> 16)
     hidden = struct.pack(">xBH", family, port) + bytes(one ^ other for one, other in zip(address.packed, mask, strict=False))
-    # Both: devices of the time of Annex G know only the first.
-    return _message(_BINDING_RESPONSE, response.transaction, _attribute(_MAPPED_ADDRESS, mapped) + _attribute(_XOR_MAPPED_ADDRESS, hidden))
+    # Both: devices of the time of Annex G know only the first, and RFC 5389 12.2 has the others read it too.
+    both = _message(_BINDING_RESPONSE, response.transaction, _attribute(_MAPPED_ADDRESS, mapped) + _attribute(_XOR_MAPPED_ADDRESS, hidden))
+    return both if len(both) <= longest else _message(_BINDING_RESPONSE, response.transaction, _attribute(_MAPPED_ADDRESS, mapped))
 
 
 def decode_response(datagram: bytes) -> BindingResponse:

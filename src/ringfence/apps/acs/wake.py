@@ -142,7 +142,7 @@ class Waker:
             mine = {address: held[address] for address in claimed(sleeper) if address in held}
             node = next((at.access_node for at in mine.values() if at.line == sleeper.line), "")
             holders = {address: at.line for address, at in mine.items()}
-            whereabouts = Whereabouts(line=sleeper.line, access_node=node, holders=holders)
+            whereabouts = Whereabouts(line=sleeper.line, holders=holders, seen_udp=sleeper.seen_udp)
             found.append((plan(sleeper, whereabouts, ground, udp=self._udp is not None), node))
         return found
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ringfence.base.secret import Secret
 from ringfence.fleet.desired import Wish
 from ringfence.fleet.model import Link, Sleeper
-from ringfence.fleet.store import FleetStore
+from ringfence.fleet.store import FleetStore, columns
 from ringfence.fleet.wake import RequestCredential
 from ringfence.fleet.wanting.service import WantingService
 
@@ -58,6 +58,7 @@ class WakingService(WantingService):
                 peer_ip=row["peer_ip"],
                 request_url=row["request_url"] or "",
                 udp_address=row["udp_address"] or "",
+                seen_udp=row["seen_udp"] or "",
             )
             for row in sorted(rows, key=lambda row: row["device_id"])
             if not row["informed"]
@@ -82,18 +83,28 @@ class WakingService(WantingService):
 
     async def request_credentials(self, devices: Sequence[int]) -> dict[int, RequestCredential]:
         """What a connection request to each of these devices is signed with; a device without one is not in the answer."""
-        names: dict[int, str] = {}
+        return await self._credentials(devices, USERNAME, PASSWORD)
+
+    async def stun_credentials(self, devices: Sequence[int]) -> dict[int, RequestCredential]:
+        """What each of these devices signs its STUN requests with."""
+        return await self._credentials(devices, STUN_USERNAME, STUN_PASSWORD)
+
+    async def bound(self, seen: Mapping[int, str]) -> None:
+        """Address and port that a device's signed STUN request came from."""
+        rows = sorted(seen.items())
+        async with self._db.transaction() as connection:
+            await FleetStore(connection).run("put_bindings", now_ms=self._clock(), **columns(rows, ("devices", "addresses")))
+
+    async def _credentials(self, devices: Sequence[int], name_meaning: str, meaning: str) -> dict[int, RequestCredential]:
         found: dict[int, RequestCredential] = {}
         async with self._db.transaction() as connection:
             store = FleetStore(connection)
             wanted = await store.rows("wanted_of_devices", devices=list(devices))
             secrets = await store.rows("secrets_of_devices", devices=list(devices))
-        for row in wanted:
-            if row["meaning"] == USERNAME:
-                names[row["device_id"]] = row["value"]
+        names = {row["device_id"]: row["value"] for row in wanted if row["meaning"] == name_meaning}
         for row in secrets:
-            if row["meaning"] == PASSWORD:
-                password = await self._sealer.open(row["sealed"], row["device_id"], PASSWORD, row["instance"])
+            if row["meaning"] == meaning:
+                password = await self._sealer.open(row["sealed"], row["device_id"], meaning, row["instance"])
                 found[row["device_id"]] = RequestCredential(username=names.get(row["device_id"], ""), password=password)
         return found
 
