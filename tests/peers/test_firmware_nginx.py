@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.apps.acs.firmware import FirmwareHost, ImageStore, start
+from ringfence.apps.acs.firmware import FirmwareHost, start
+from ringfence.fleet.catalogue.adapters import ImageStore
 from ringfence.fleet.image_urls import ImageGrant, sign
+from ringfence.runtime.http import open_listener
 from tests.harness.engines import free_port
 
 CONFIGURATION = Path(__file__).resolve().parents[2] / "deploy/nginx/firmware.conf"
@@ -53,7 +55,7 @@ def test_nginx_serves_what_the_role_allows(tmp_path: Path) -> None:
         folder.chmod(0o755)
 
     async def main() -> None:
-        server = await start(FirmwareHost(store, KEY), "127.0.0.1", 0)
+        server = await start(FirmwareHost(store, KEY), open_listener("127.0.0.1:0", name="firmware"))
         host, port = server.sockets[0].getsockname()[1], free_port()
         rules = CONFIGURATION.read_text("utf-8").replace("127.0.0.1:7549", f"127.0.0.1:{host}")
         rules = rules.replace("/var/lib/ringfence/images", str(tmp_path / "images"))

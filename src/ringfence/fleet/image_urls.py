@@ -9,7 +9,7 @@ names a file.
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ringfence.base.errors import OperatorError, PeerError
 
@@ -29,6 +29,20 @@ class ImageGrant:
     device_id: int
     size: int
     expires_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLinks:
+    """Makes links: `url` is how devices reach the host (`http://fw.example.net:7549`), `key` what it checks them with."""
+
+    url: str
+    key: bytes = field(repr=False)
+    lasts_seconds: int
+
+    def link(self, device_id: int, digest: str, size: int, now_ms: int) -> str:
+        """The URL of an image for one device, good from now on for as long as links last."""
+        grant = ImageGrant(digest=digest, device_id=device_id, size=size, expires_s=now_ms // 1_000 + self.lasts_seconds)
+        return self.url.rstrip("/") + sign(self.key, grant)
 
 
 def is_digest(text: str) -> bool:

@@ -287,11 +287,29 @@ class AcsBootstrap(AcsLane):
     """How a device proves who it is. `none` releases no secret to anybody."""
 
 
+class AcsFirmware(_Section):
+    """The firmware host. Without `url` it does not listen, and no Download leaves for any device."""
+
+    url: Annotated[str, _url("http", "https")] = ""
+    """How devices reach the host, such as `http://fw.example.net:7549`: the address below, or nginx in front or instead of it."""
+    listen: Address = "127.0.0.1:7549"
+    """Address and port of the built-in host; it speaks plain HTTP."""
+    folder: Path | None = None
+    """Where the files lie, each under its SHA-256 (default `<data_dir>/firmware`). The roles api and acs share it."""
+    bytes_per_second: Annotated[int, Field(ge=100_000, le=100_000_000_000)] = 100_000_000
+    """Bytes a second to all devices together."""
+    slowest_bytes_per_second: Annotated[int, Field(ge=1_000, le=100_000_000)] = 200_000
+    """Slowest download worth starting: so many run at once as fit; further devices come back later (503 with Retry-After)."""
+    link_hours: Annotated[int, Field(ge=1, le=168)] = 8
+    """How long a link is good, in hours; longer than a device may wait before it starts."""
+
+
 class Acs(_Section):
     """The TR-069 ACS: its lanes and how many devices it talks to at once."""
 
     managed: AcsManaged = AcsManaged()
     bootstrap: AcsBootstrap = AcsBootstrap()
+    firmware: AcsFirmware = AcsFirmware()
     hosts: Annotated[tuple[str, ...], Field(max_length=64)] = ()
     """Names and addresses by which devices reach this ACS. No device is ever told the URL of another one."""
     sessions: Annotated[int, Field(ge=1, le=100_000)] = 1000
@@ -440,6 +458,11 @@ class Settings(BaseSettings):
     def archive_dir(self) -> Path:
         """The Parquet files."""
         return self.archive.folder or self.data_dir / "archive"
+
+    @property
+    def firmware_dir(self) -> Path:
+        """The firmware, each file under its hash."""
+        return self.acs.firmware.folder or self.data_dir / "firmware"
 
     @property
     def bus_url(self) -> str:

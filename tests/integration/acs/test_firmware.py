@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.apps.acs.firmware import CHECK_PATH, FirmwareHost, ImageStore, start
+from ringfence.apps.acs.firmware import CHECK_PATH, FirmwareHost, start
 from ringfence.base.errors import OperatorError
+from ringfence.fleet.catalogue.adapters import ImageStore
 from ringfence.fleet.image_urls import ImageGrant, sign
+from ringfence.runtime.http import open_listener
 
 KEY = b"k" * 32
 IMAGE = bytes(range(256)) * 4_000
@@ -29,7 +31,7 @@ def _path(digest: str, device: int = 7, size: int = len(IMAGE), expires_s: int =
 
 def _served(host: FirmwareHost, work: Callable[[Ask], Awaitable[None]]) -> None:
     async def main() -> None:
-        server = await start(host, "127.0.0.1", 0)
+        server = await start(host, open_listener("127.0.0.1:0", name="firmware"))
         port = server.sockets[0].getsockname()[1]
 
         async def ask(path: str, *headers: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
@@ -72,7 +74,7 @@ def test_an_image_is_served_whole_in_parts_and_as_a_head(tmp_path: Path) -> None
 def test_refusals_are_told_with_their_reason(tmp_path: Path) -> None:
     store, digest = _store(tmp_path)
     told: list[str] = []
-    host = FirmwareHost(store, KEY, refused=lambda reason, _peer: told.append(reason))
+    host = FirmwareHost(store, KEY, refused=lambda _peer, reason: told.append(reason.removeprefix("firmware_")))
 
     async def work(ask: Ask) -> None:
         secret = tmp_path / "secret"
@@ -93,11 +95,12 @@ def test_refusals_are_told_with_their_reason(tmp_path: Path) -> None:
 def test_an_image_that_rots_is_not_served(tmp_path: Path) -> None:
     store, digest = _store(tmp_path)
     (tmp_path / "images" / digest).write_bytes(IMAGE[:-1] + b"!")
-    host = FirmwareHost(store, KEY)
+    told: list[tuple[str, str]] = []
+    host = FirmwareHost(store, KEY, refused=lambda *refusal: told.append(refusal))
 
     async def work(ask: Ask) -> None:
         assert (await ask(_path(digest)))[0] == 503
-        assert host.counters["refused_image_rotted"] == 1
+        assert told == [("127.0.0.1", "firmware_image_rotted")]
 
     _served(host, work)
 
@@ -113,7 +116,8 @@ def test_an_image_that_is_not_the_named_one_is_not_imported(tmp_path: Path) -> N
 
 def test_bandwidth_is_capped_and_leases_run_out(tmp_path: Path) -> None:
     store, digest = _store(tmp_path)
-    host = FirmwareHost(store, KEY, bytes_per_second=600_000.0, slowest=600_000.0)
+    told: list[str] = []
+    host = FirmwareHost(store, KEY, bytes_per_second=600_000.0, slowest=600_000.0, refused=lambda _peer, reason: told.append(reason))
 
     async def work(ask: Ask) -> None:
         loop = asyncio.get_running_loop()
@@ -125,7 +129,7 @@ def test_bandwidth_is_capped_and_leases_run_out(tmp_path: Path) -> None:
         assert (status, int(headers["Retry-After"]) >= 5) == (503, True)
         assert (await first)[2] == IMAGE
         assert loop.time() - began >= (len(IMAGE) - 600_000) / 600_000 * 0.9
-        assert host.counters["refused_no_lease"] == 1
+        assert told == [], "a host that is busy refuses nobody"
 
     _served(host, work)
 

@@ -12,6 +12,8 @@ from ringfence.access.service import AccessService
 from ringfence.apps.acs.auditor import Auditor
 from ringfence.apps.acs.batch import Batcher
 from ringfence.apps.acs.conversations import Conversations, Shared, Storms, settling
+from ringfence.apps.acs.firmware import FirmwareHost
+from ringfence.apps.acs.firmware import start as start_firmware
 from ringfence.apps.acs.front import Front
 from ringfence.apps.acs.proof import Prover
 from ringfence.apps.acs.seal import CookieSealer
@@ -21,7 +23,10 @@ from ringfence.base.clock import monotonic_seconds
 from ringfence.base.errors import OperatorError
 from ringfence.fleet.adapters import FLEET_KEY, FileKeys, Sealer
 from ringfence.fleet.binding import Rules
+from ringfence.fleet.catalogue.adapters import ImageStore
+from ringfence.fleet.image_urls import ImageLinks
 from ringfence.fleet.model import Lane
+from ringfence.fleet.orders import ImageUrl
 from ringfence.fleet.service import FleetService
 from ringfence.protocols.cwmp import built_in
 from ringfence.protocols.nonces import NonceMint
@@ -57,10 +62,13 @@ async def run(role: Role) -> None:
         opened = [await _listen(name, lane, shared, settings, group) for name, lane in lanes]
         tasks = [group.create_task(auditor.run()), group.create_task(_beat(role, shared))]
         tasks += [group.create_task(one.front.sweep()) for one in opened] + [group.create_task(opened[0].conversations.sweep())]
+        firmware = await _serve_firmware(role, auditor) if settings.acs.firmware.url else None
         role.ready()
         try:
             await asyncio.get_running_loop().create_future()
         finally:
+            if firmware is not None:
+                firmware.close()
             await _say_goodbye(opened, shared)
             await auditor.flush()
             for task in tasks:
@@ -95,6 +103,7 @@ def _shared(role: Role, db: Database, auditor: Auditor, group: asyncio.TaskGroup
         sessions={},
         storms=Storms(),
         refused=auditor.refused,
+        image_url=_image_url(role) if settings.acs.firmware.url else None,
     )
 
 
@@ -120,6 +129,32 @@ async def _listen(name: Lane, lane: AcsLane, shared: Shared, settings: Settings,
     )
     await front.start(open_listener(lane.listen, name=f"acs.{name.value}"))
     return _Open(front=front, conversations=conversations)
+
+
+async def _serve_firmware(role: Role, auditor: Auditor) -> asyncio.Server:
+    """The firmware host. A download that runs when the role stops breaks off; the device goes on with a range."""
+    wanted = role.settings.acs.firmware
+    host = FirmwareHost(
+        ImageStore(role.settings.firmware_dir),
+        link_key(role.settings),
+        bytes_per_second=float(wanted.bytes_per_second),
+        slowest=float(wanted.slowest_bytes_per_second),
+        refused=auditor.refused,
+        now_ms=role.clock,
+    )
+    return await start_firmware(host, open_listener(wanted.listen, name="acs.firmware"))
+
+
+def _image_url(role: Role) -> ImageUrl:
+    """Makes the link of a Download at the moment it leaves."""
+    wanted = role.settings.acs.firmware
+    links = ImageLinks(url=wanted.url, key=link_key(role.settings), lasts_seconds=3_600 * wanted.link_hours)
+    return lambda device_id, digest, size: links.link(device_id, digest, size, role.clock())
+
+
+def link_key(settings: Settings) -> bytes:
+    """What signs links to firmware: the same in every process of the ACS, and of no use for its cookies."""
+    return hashlib.blake2b(read_key(settings.keys_dir / ACS_KEY).open().encode(), digest_size=32, person=b"rf-firmware-link").digest()
 
 
 async def _beat(role: Role, shared: Shared) -> None:
