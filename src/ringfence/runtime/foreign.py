@@ -4,7 +4,7 @@ It knows no table of theirs and writes nothing: every session is set to read onl
 the URL with its password, so a caller makes its own sentence from `trouble`, and never shows the error.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Sequence
 
 import sqlalchemy as sa
 
@@ -23,7 +23,7 @@ _KINDS: dict[int | str, str] = {
     **dict.fromkeys((1146, "42P01"), "table"),
     **dict.fromkeys((1054, "42703"), "column"),
     **dict.fromkeys((1142, 1143, "42501"), "permission"),
-    **dict.fromkeys((1064, "42601"), "syntax"),
+    **dict.fromkeys((1064, "42601", "0A000"), "syntax"),
     **dict.fromkeys((1792, "25006"), "read_only"),
     **dict.fromkeys((2002, 2003, 2005), "away"),
 }
@@ -69,15 +69,17 @@ def open_foreign(url: Secret, *, what: str, read_seconds: int) -> sa.Engine:
         ) from None
 
 
-def stream(engine: sa.Engine, query: str) -> Iterator[Mapping[str, object]]:
-    """Rows of a query as the database has them, without ever holding all of it. PeerError with one sentence that says what to do."""
+def stream(engine: sa.Engine, query: str) -> Generator[Sequence[object], None, None]:
+    """The names of a query's columns, then its rows, without ever holding all of them. Close it: it holds the connection.
+
+    PeerError with a sentence that says what to do.
+    """
     options = {"stream_results": True, "no_parameters": True, "max_row_buffer": PORTION}
     try:
         with engine.connect().execution_options(**options) as connection, connection.exec_driver_sql(query) as answer:
-            names = [str(name) for name in answer.keys()]  # noqa: SIM118  # A result is no mapping.
+            yield [str(name) for name in answer.keys()]  # noqa: SIM118  # A result is no mapping.
             for portion in answer.partitions(PORTION):
-                for row in portion:
-                    yield dict(zip(names, row, strict=True))
+                yield from portion
     except sa.exc.SQLAlchemyError as error:
         raise PeerError(_sentence(engine, error), reason="database") from None
 

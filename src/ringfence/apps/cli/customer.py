@@ -37,7 +37,7 @@ def search_customers(text: str, url: Url = DEFAULT_URL, token: Token = "", as_js
 @client.command("list", permission=Permission.CUSTOMER_IMPORT, route="GET /v1/customers", help="Customers by number, a page at a time.")
 def list_customers(
     after: Annotated[str, typer.Option(help="The last customer of the page before.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=500)] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Rows of a page.")] = 100,
     url: Url = DEFAULT_URL,
     token: Token = "",
     as_json: AsJson = False,

@@ -24,7 +24,7 @@ def show_line(line: str, url: Url = DEFAULT_URL, token: Token = "", as_json: AsJ
 def list_lines(
     customer: str,
     after: Annotated[str, typer.Option(help="The last line of the page before.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=500)] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Rows of a page.")] = 100,
     url: Url = DEFAULT_URL,
     token: Token = "",
     as_json: AsJson = False,

@@ -4,10 +4,11 @@ It runs where the person or the timer runs, so the database's password never rea
 through one by one, so three million need no memory, and a query that fails halfway sends half a body, which the API drops.
 """
 
+import contextlib
 import csv
 import io
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -45,14 +46,15 @@ def read_source(file: Path, known: Sequence[str]) -> Source:
     return source
 
 
-def csv_of(source: Source, folder: Path, known: Sequence[str]) -> Iterator[bytes]:
+def csv_of(source: Source, folder: Path, known: Sequence[str]) -> Generator[bytes, None, None]:
     """The query's rows as CSV with a header row. `folder`: where a relative `url_file` lies.
 
     OperatorError when the query lacks a column that the mapping names, PeerError when the database cannot be asked.
     """
     engine = open_foreign(read_key(folder / source.url_file), what=source.url_file, read_seconds=QUERY_SECONDS)
-    try:
-        rows = stream(engine, source.query.strip().rstrip(";"))
+    with contextlib.ExitStack() as stack:
+        stack.callback(engine.dispose)
+        rows = stack.enter_context(contextlib.closing(stream(engine, source.query.strip().rstrip(";"))))
         names = [str(name) for name in next(rows)]
         columns = _columns(source, names, known)
         places = [names.index(theirs) for theirs in columns.values()]
@@ -64,8 +66,6 @@ def csv_of(source: Source, folder: Path, known: Sequence[str]) -> Iterator[bytes
             if number % PORTION == 0:
                 yield _taken(text)
         yield _taken(text)
-    finally:
-        engine.dispose()
 
 
 def _columns(source: Source, names: Sequence[str], known: Sequence[str]) -> Mapping[str, str]:
