@@ -71,12 +71,17 @@ def commands_page() -> str:
 def commands() -> Iterator[Command]:
     """Every command with its parameters, in the order of `ringfence --help`."""
     for name, (module, _) in COMMANDS.items():
-        top = typer.main.get_command(import_module(module).app)
-        below = getattr(top, "commands", None)
-        if below is None:
-            yield _command(name, top)
-        else:
-            yield from (_command(f"{name} {verb}", command) for verb, command in below.items())
+        yield from _below(name, typer.main.get_command(import_module(module).app))
+
+
+def _below(name: str, command: Any) -> Iterator[Command]:
+    """A command, or those of a group."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield _command(name, command)
+        return
+    for verb, each in below.items():
+        yield from _below(f"{name} {verb}", each)
 
 
 def bench_rows() -> Iterator[tuple[str, str]]:

@@ -1,0 +1,1 @@
+"""`ringfence fleet`: clients of the API's routes of devices."""
