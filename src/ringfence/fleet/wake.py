@@ -143,6 +143,12 @@ def claimed(sleeper: Sleeper) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*found, *filter(None, (_host_of(sleeper.udp_address), _host_of(sleeper.seen_udp)))]))
 
 
+def is_inside(host: str, ground: Ground) -> bool:
+    """Whether an address that something came from is one of the operator's own."""
+    address = _literal(host)
+    return address is not None and any(_covers(network, address) for network in ground.ranges)
+
+
 def ground_of(prefixes: Sequence[str], own: frozenset[tuple[str, int]] = frozenset()) -> Ground:
     """From the operator's ranges as text."""
     return Ground(ranges=tuple(ip_network(prefix) for prefix in prefixes), own=own)

@@ -304,11 +304,27 @@ class AcsFirmware(_Section):
     """How long a link is good, in hours; longer than a device may wait before it starts."""
 
 
+class AcsWake(_Section):
+    """Connection requests: how devices are asked to inform now. They go to addresses inside the operator's own ranges alone."""
+
+    requests_per_second: Annotated[int, Field(ge=0, le=10_000)] = 50
+    """Connection requests that one process sends in a second, in all; 0 sends none, and devices inform when they do."""
+    requests_per_access_node: Annotated[int, Field(ge=1, le=1_000)] = 5
+    """The same behind one access node, where access sessions name it."""
+    device_spacing_seconds: Annotated[int, Field(ge=10, le=86_400)] = 60
+    """Between two connection requests to one device."""
+    tries: Annotated[int, Field(ge=1, le=20)] = 3
+    """Connection requests after which a device is left to its next Inform."""
+    stun_listen: Address | Literal[""] = ""
+    """Address and port (UDP) of the STUN server for devices behind NAT, such as 192.0.2.1:3478; empty: there is none."""
+
+
 class Acs(_Section):
     """The TR-069 ACS: its lanes and how many devices it talks to at once."""
 
     managed: AcsManaged = AcsManaged()
     bootstrap: AcsBootstrap = AcsBootstrap()
+    wake: AcsWake = AcsWake()
     firmware: AcsFirmware = AcsFirmware()
     hosts: Annotated[tuple[str, ...], Field(max_length=64)] = ()
     """Names and addresses by which devices reach this ACS. No device is ever told the URL of another one."""
@@ -362,6 +378,13 @@ class Sessions(_Section):
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 7
     """Sessions that ended so long ago are deleted. The law of your country may set a limit."""
     radius: Radius = Radius()
+
+
+class Fleet(_Section):
+    """When a device counts as silent."""
+
+    silent_hours: Annotated[int, Field(ge=1, le=8_760)] = 48
+    """A device that has not informed for so many hours is silent; more than its periodic Inform interval."""
 
 
 class Archive(_Section):
@@ -421,6 +444,7 @@ class Settings(BaseSettings):
     api: Api = Api()
     acs: Acs = Acs()
     sessions: Sessions = Sessions()
+    fleet: Fleet = Fleet()
     archive: Archive = Archive()
     paging: Paging = Paging()
     metrics: Metrics = Metrics()

@@ -6,6 +6,7 @@ An orderly stop takes nobody new and lets sessions that run come to their end.
 import asyncio
 import contextlib
 import hashlib
+import os
 from dataclasses import dataclass
 
 from ringfence.access.service import AccessService
@@ -18,6 +19,7 @@ from ringfence.apps.acs.front import Front
 from ringfence.apps.acs.proof import Prover
 from ringfence.apps.acs.seal import CookieSealer
 from ringfence.apps.acs.tls import context_of
+from ringfence.apps.acs.waking import Waking, waking_of
 from ringfence.apps.acs.wire import Limits
 from ringfence.base.clock import monotonic_seconds
 from ringfence.base.errors import OperatorError
@@ -28,6 +30,7 @@ from ringfence.fleet.image_urls import ImageLinks
 from ringfence.fleet.model import Lane
 from ringfence.fleet.orders import ImageUrl
 from ringfence.fleet.service import FleetService
+from ringfence.fleet.waking.service import Making
 from ringfence.protocols.cwmp import built_in
 from ringfence.protocols.nonces import NonceMint
 from ringfence.runtime.db import Database
@@ -58,9 +61,11 @@ async def run(role: Role) -> None:
         check_lane(lane, name=name.value)
     async with Database(settings.database, name="acs") as db, asyncio.TaskGroup() as group:
         auditor = Auditor(AccessService(db, role.clock))
-        shared = _shared(role, db, auditor, group)
+        shared, waking = _shared(role, db, auditor, group)
         opened = [await _listen(name, lane, shared, settings, group) for name, lane in lanes]
         tasks = [group.create_task(auditor.run()), group.create_task(_beat(role, shared))]
+        if waking is not None:
+            tasks.append(group.create_task(waking.run()))
         tasks += [group.create_task(one.front.sweep()) for one in opened] + [group.create_task(opened[0].conversations.sweep())]
         firmware = await _serve_firmware(role, auditor) if settings.acs.firmware.url else None
         role.ready()
@@ -85,14 +90,16 @@ def check_lane(lane: AcsLane, *, name: str) -> None:
         )
 
 
-def _shared(role: Role, db: Database, auditor: Auditor, group: asyncio.TaskGroup) -> Shared:
+def _shared(role: Role, db: Database, auditor: Auditor, group: asyncio.TaskGroup) -> tuple[Shared, Waking | None]:
     settings = role.settings
     lines = AccessSessions(db, role.clock).lines_at if settings.sessions.feed else None
     rules = Rules(trust_unproven=settings.acs.trust_unproven, release_without_feed=settings.acs.release_without_feed)
-    fleet = FleetService(db, Sealer(FileKeys(settings.keys_dir / FLEET_KEY)), lines, rules, role.clock)
-    return Shared(
+    making = Making(random_bytes=os.urandom, stun=bool(settings.acs.wake.stun_listen)) if settings.acs.wake.requests_per_second else None
+    fleet = FleetService(db, Sealer(FileKeys(settings.keys_dir / FLEET_KEY)), lines, rules, role.clock, making)
+    waking = waking_of(settings, db, fleet, lines, role.clock, auditor.refused) if making is not None else None
+    shared = Shared(
         fleet=fleet,
-        admit=Batcher(fleet.admit, group),
+        admit=Batcher(fleet.admit if waking is None else waking.waker.noticing(fleet.admit), group),
         settle=Batcher(settling(fleet), group),
         take_step=Batcher(fleet.take_steps, group),
         announce=role.bus.announce,
@@ -105,6 +112,7 @@ def _shared(role: Role, db: Database, auditor: Auditor, group: asyncio.TaskGroup
         refused=auditor.refused,
         image_url=_image_url(role) if settings.acs.firmware.url else None,
     )
+    return shared, waking
 
 
 async def _listen(name: Lane, lane: AcsLane, shared: Shared, settings: Settings, group: asyncio.TaskGroup) -> _Open:

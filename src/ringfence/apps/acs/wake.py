@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from ringfence.apps.acs.knock import knock
+from ringfence.apps.acs.stun import StunServer
 from ringfence.base.clock import Clock
 from ringfence.base.errors import PeerError, UnavailableError
 from ringfence.fleet.links import Reach
 from ringfence.fleet.model import Admitted, InformSeen, Sleeper, Standing
 from ringfence.fleet.ports import Lines
 from ringfence.fleet.service import FleetService
-from ringfence.fleet.wake import Ground, Outcome, Pace, Plan, RequestCredential, Target, Whereabouts, claimed, ground_of, plan
+from ringfence.fleet.wake import Ground, Outcome, Pace, Plan, RequestCredential, Whereabouts, claimed, ground_of, plan
 from ringfence.runtime.metrics import counter, histogram
 
 IDLE_SECONDS, BUSY_SECONDS = 1.0, 0.1
@@ -46,7 +47,7 @@ class WakeLimits:
 
 
 class Waker:
-    """The queue's other end. `lines` None: nobody knows who holds an address; `udp` None: there is no STUN server of ours."""
+    """The queue's other end. `lines` None: nobody knows who holds an address; `server` None: there is no STUN server of ours."""
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class Waker:
         limits: WakeLimits,
         *,
         lines: Lines | None,
-        udp: Callable[[Target, RequestCredential], bool] | None,
+        server: StunServer | None,
         own: frozenset[tuple[str, int]],
         clock: Clock,
         refused: Callable[[str, str], None],
@@ -64,7 +65,7 @@ class Waker:
         self._ranges = ranges
         self._limits = limits
         self._lines = lines
-        self._udp = udp
+        self._server = server
         self._own = own
         self._clock = clock
         self._refused = refused
@@ -107,11 +108,12 @@ class Waker:
             awake = list(self._informed)
             await self._fleet.awake(awake)
             self._informed.difference_update(awake)
+        ground = await self._current_ground(self._clock())
         room = min(AT_ONCE - len(self._running), max(1, self._limits.per_second))
         sleepers = await self._fleet.sleepers(room, self._limits.device_spacing_ms) if room > 0 else ()
         if not sleepers:
             return 0
-        plans = await self._plans(sleepers)
+        plans = await self._plans(sleepers, ground)
         credentials = await self._fleet.request_credentials([sleeper.device_id for sleeper in sleepers])
         given_up: list[tuple[int, str]] = []
         for sleeper, (planned, access_node) in zip(sleepers, plans, strict=True):
@@ -131,10 +133,9 @@ class Waker:
 
     # Inside
 
-    async def _plans(self, sleepers: Sequence[Sleeper]) -> list[tuple[Plan, str]]:
+    async def _plans(self, sleepers: Sequence[Sleeper], ground: Ground) -> list[tuple[Plan, str]]:
         """For each device the way to it and the access node it is behind."""
         now = self._clock()
-        ground = await self._current_ground(now)
         addresses = sorted({address for sleeper in sleepers for address in claimed(sleeper)})
         held = await self._lines(addresses, now) if self._lines is not None and addresses else {}
         found: list[tuple[Plan, str]] = []
@@ -143,7 +144,7 @@ class Waker:
             node = next((at.access_node for at in mine.values() if at.line == sleeper.line), "")
             holders = {address: at.line for address, at in mine.items()}
             whereabouts = Whereabouts(line=sleeper.line, holders=holders, seen_udp=sleeper.seen_udp)
-            found.append((plan(sleeper, whereabouts, ground, udp=self._udp is not None), node))
+            found.append((plan(sleeper, whereabouts, ground, udp=self._server is not None), node))
         return found
 
     async def _current_ground(self, now_ms: int) -> Ground:
@@ -151,6 +152,8 @@ class Waker:
         if now_ms - read_ms >= GROUND_MS or not ground.ranges:
             ground = ground_of(await self._ranges(), self._own)
             self._ground = (now_ms, ground)
+            if self._server is not None:
+                self._server.ground = ground
         return ground
 
     def _hopeless(self, sleeper: Sleeper, planned: Plan, credential: RequestCredential | None) -> str:
@@ -190,9 +193,9 @@ class Waker:
         assert planned.target is not None
         if planned.way is Reach.HTTP:
             return await knock(planned.target, credential, cnonce=lambda: secrets.token_hex(8))
-        assert self._udp is not None, "the way was planned with it"
+        assert self._server is not None, "the way was planned with it"
         assert credential is not None, "a device without a credential was given up"
-        return Outcome.SENT if self._udp(planned.target, credential) else Outcome.UNREACHABLE
+        return Outcome.SENT if self._server.wake(planned.target, credential) else Outcome.UNREACHABLE
 
     async def _put_back(self, device_id: int, wait_ms: int) -> None:
         try:

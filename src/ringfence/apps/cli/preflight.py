@@ -53,6 +53,8 @@ def _ports(settings: Settings) -> Iterator[Finding]:
     if "acs" in roles:
         yield _port(settings.acs.managed.listen, "acs.managed.listen")
         yield _port(settings.acs.bootstrap.listen, "acs.bootstrap.listen")
+        if settings.acs.wake.stun_listen:
+            yield _port(settings.acs.wake.stun_listen, "acs.wake.stun_listen", kind=socket.SOCK_DGRAM)
     if settings.metrics.base_port:
         for role in roles:
             yield _port(f"127.0.0.1:{settings.metrics.base_port + ROLES.index(role)}", "metrics.base_port")

@@ -8,6 +8,7 @@ import base64
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from ringfence.base.errors import OperatorError
 from ringfence.base.secret import Secret
 from ringfence.fleet.desired import Wish
 from ringfence.fleet.model import Link, Sleeper
@@ -104,7 +105,10 @@ class WakingService(WantingService):
         names = {row["device_id"]: row["value"] for row in wanted if row["meaning"] == name_meaning}
         for row in secrets:
             if row["meaning"] == meaning:
-                password = await self._sealer.open(row["sealed"], row["device_id"], meaning, row["instance"])
+                try:
+                    password = await self._sealer.open(row["sealed"], row["device_id"], meaning, row["instance"])
+                except OperatorError:
+                    continue  # One seal that does not open must not keep others asleep; its own session says why.
                 found[row["device_id"]] = RequestCredential(username=names.get(row["device_id"], ""), password=password)
         return found
 
