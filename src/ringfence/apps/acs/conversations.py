@@ -5,6 +5,7 @@ The one thing to know: the connection is the session. The cookie is for devices 
 """
 
 import asyncio
+import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
@@ -79,6 +80,8 @@ ENDED = 100_000
 SLOTS = 1024
 _QUESTIONS = (GetAllQueuedTransfers(), GetQueuedTransfers())
 
+_inform = re.compile(rb"<(?:[A-Za-z_][\w.-]{0,63}:)?Inform[\s/>]").search
+"""The element, and no PeriodicInformInterval in an answer."""
 _sessions = gauge("ringfence_acs_open_sessions", "Sessions that are open.")
 _begun = counter("ringfence_acs_sessions_total", "Sessions and attempts that ended, by how.", ("how",))
 _seconds = histogram(
@@ -543,4 +546,4 @@ class Conversations:
 
 def _opens(body: bytes) -> bool:
     """Whether a body looks like an Inform: a device that starts over sends the cookie of its last session with it."""
-    return b"Inform" in body[:4096] and b"InformResponse" not in body[:4096]
+    return _inform(body, 0, 4096) is not None

@@ -68,6 +68,8 @@ def _answer(device: "Device", request: AcsRequest | UnknownMessage) -> DeviceRes
                 return values
             return _exhausted(device, len(values), SMALL_READ) or GetParameterValuesResponse(values)
         case GetParameterNames(path, next_level):
+            if not path and Oddity.NO_ROOT in device.world.settings.behaviour.oddities:
+                return Fault(9005, "Invalid parameter name")
             infos = tree.infos(path, next_level=next_level)
             return infos if isinstance(infos, Fault) else _exhausted(device, len(infos), SMALL_LIST) or GetParameterNamesResponse(infos)
         case GetParameterAttributes(names):

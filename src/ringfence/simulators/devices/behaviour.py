@@ -37,6 +37,16 @@ class Oddity(StrEnum):
     """More than 64 values or 512 names at once are refused with 9004, as by a Cisco 867."""
     OWN_PASSWORDS = "own-passwords"
     """Its own ACS password stands in the Inform, as of netcwmp."""
+    COMMA_COOKIES = "comma-cookies"
+    """Cookies are parted with commas, after one that the ACS never gave."""
+    RECONNECTS = "reconnects"
+    """A new TCP connection for each request; the cookie alone is the session."""
+    GZIP = "gzip"
+    """Bodies are packed."""
+    NO_ROOT = "no-root"
+    """An empty ParameterPath is refused, as by Sagemcom."""
+    LEAVES_AFTER_TRANSFER = "leaves-after-transfer"
+    """Gone as soon as its TransferComplete is answered, as MikroTik."""
 
 
 SMALL_READ, SMALL_LIST = 64, 512

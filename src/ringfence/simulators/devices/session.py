@@ -1,6 +1,7 @@
 """One session of a device: a TCP connection, HTTP with its logins and cookies, and the conversation of CWMP over it."""
 
 import base64
+import gzip
 from typing import TYPE_CHECKING, TypeAlias
 
 from ringfence.base.errors import PeerError, UnavailableError
@@ -46,6 +47,8 @@ async def run_session(device: "Device", after: list[Order | None]) -> None:
                     device.informed()
                 case Answered():
                     device.acknowledged()
+                    if Oddity.LEAVES_AFTER_TRANSFER in device.world.settings.behaviour.oddities:
+                        return
             body = talk.send(device.told[0]) if device.told else talk.hand_over()
         raise PeerError("The ACS does not come to an end.", reason="endless_session")
     finally:
@@ -69,6 +72,8 @@ class Poster:
     async def __call__(self, body: bytes) -> Reply:
         """The answer to a body, after a login if one is asked for."""
         body = distort(body, self._odd)
+        if body and Oddity.GZIP in self._odd:
+            body = gzip.compress(body, 1)
         reply = await self._once(body)
         for _login in range(2):  # The second for a nonce that is stale.
             if reply.status != 401:
@@ -102,7 +107,7 @@ class Poster:
             name, equals, value = line.partition(";")[0].partition("=")
             if equals:
                 self._cookies[name.strip()] = value.strip()
-        if reply.closes:
+        if reply.closes or Oddity.RECONNECTS in self._odd:
             self.close()
         return reply
 
@@ -112,9 +117,12 @@ class Poster:
         if body:
             charset = "iso-8859-1" if Oddity.LATIN_1 in self._odd else "utf-8"
             lines += [f'Content-Type: text/xml; charset="{charset}"', 'SOAPAction: ""']
+            if Oddity.GZIP in self._odd:
+                lines.append("Content-Encoding: gzip")
         lines.append("Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}")
         if self._cookies and Oddity.NO_COOKIE not in self._odd:
-            lines.append("Cookie: " + "; ".join(f"{name}={value}" for name, value in self._cookies.items()))
+            sent = [f"{name}={value}" for name, value in self._cookies.items()]
+            lines.append("Cookie: " + (", ".join(("own=1", *sent)) if Oddity.COMMA_COOKIES in self._odd else "; ".join(sent)))
         if self._challenge is not None:
             lines.append(f"Authorization: {self._login()}")
         return "\r\n".join((*lines, "\r\n")).encode("latin-1")
