@@ -106,6 +106,8 @@ def takes_what(hint: Any, name: str) -> str:  # noqa: PLR0911  # One line a kind
         return "table of texts"
     if hint is Path:
         return "folder" if name in {"folder", "data_dir"} else "file"
+    if hint is bool:
+        return "`true` or `false`"
     if hint is int:
         unit = next((unit for unit in UNITS if name.endswith(f"_{unit}")), "")
         return unit or "number"

@@ -79,10 +79,16 @@ def name(what: str) -> Callable[[str], str]:
     return parse
 
 
-def name_or_empty(what: str) -> Callable[[str], str]:
-    """A name, or an empty cell."""
-    parse = name(what)
-    return lambda cell: parse(cell) if cell else ""
+def line_name(cell: str) -> str:
+    """A line as the access network names it, which may hold spaces: `DSLAM-17 atm 1/1/03:1.32` (TR-101 R-122)."""
+    if not 0 < len(cell.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES or not cell.isprintable():
+        raise PeerError(f"{cell[:60]!a} is no line: 1 to {MAX_NAME_BYTES} bytes that print", reason="bad_line")
+    return cell
+
+
+def line_name_or_empty(cell: str) -> str:
+    """A line, or an empty cell."""
+    return line_name(cell) if cell else ""
 
 
 def text(cell: str) -> str:

@@ -9,12 +9,13 @@ set local statement_timeout = '1h';
 -- create_incoming_accounts --
 create temporary table incoming (
     file_line bigint not null, key text not null, account_key bigint not null, slot smallint not null, customer text, segment text,
-    channels integer, since_ms bigint, country text, own_device boolean, exempt_until_ms bigint, sensitivity smallint, line text
+    channels integer, since_ms bigint, country text, own_device boolean, exempt_until_ms bigint, sensitivity smallint, line text,
+    removed boolean not null
 ) on commit drop;
 
 -- copy_incoming_accounts --
 copy incoming (file_line, key, account_key, slot, customer, segment, channels, since_ms, country, own_device, exempt_until_ms, sensitivity,
-    line)
+    line, removed)
 from stdin;
 
 -- create_incoming_customers --
@@ -63,7 +64,8 @@ create index on numbered (chunk);
 select nextval('subscribers.revisions') as revision;
 
 -- merge_accounts --
--- A column that the file lacks is null and keeps what is there. Rows that change nothing are not written.
+-- A column that the file lacks is null and keeps what is there. Rows that change nothing are not written. A row that says `removed` closes
+-- and changes nothing else; it says nothing of what is not there.
 with written as (
     insert into subscribers.accounts as a (account, account_key, slot, customer, segment, channels, since_at, country, own_device,
         exempt_until_at, sensitivity, line, removed, revision, changed_at)
@@ -71,22 +73,23 @@ with written as (
         coalesce(n.channels, o.channels, 1), case when n.since_ms is null then o.since_at else ringfence.at(n.since_ms) end,
         coalesce(n.country, o.country, ''), coalesce(n.own_device, o.own_device, false),
         case when n.exempt_until_ms is null then o.exempt_until_at else ringfence.at(n.exempt_until_ms) end,
-        coalesce(n.sensitivity, o.sensitivity, 0), coalesce(n.line, o.line, ''), false, %(revision)s, ringfence.at(%(now_ms)s)
+        coalesce(n.sensitivity, o.sensitivity, 0), coalesce(n.line, o.line, ''), n.removed, %(revision)s, ringfence.at(%(now_ms)s)
     from numbered n left join subscribers.accounts o on o.account = n.key
-    where n.chunk = %(chunk)s
+    where n.chunk = %(chunk)s and not (n.removed and o.account is null)
     order by n.key
     on conflict (account) do update set
         account_key = excluded.account_key, slot = excluded.slot, customer = excluded.customer, segment = excluded.segment,
         channels = excluded.channels, since_at = excluded.since_at, country = excluded.country, own_device = excluded.own_device,
-        exempt_until_at = excluded.exempt_until_at, sensitivity = excluded.sensitivity, line = excluded.line, removed = false,
+        exempt_until_at = excluded.exempt_until_at, sensitivity = excluded.sensitivity, line = excluded.line, removed = excluded.removed,
         revision = excluded.revision, changed_at = excluded.changed_at
     where (a.account_key, a.slot, a.customer, a.segment, a.channels, a.since_at, a.country, a.own_device, a.exempt_until_at,
             a.sensitivity, a.line, a.removed)
         is distinct from (excluded.account_key, excluded.slot, excluded.customer, excluded.segment, excluded.channels,
-            excluded.since_at, excluded.country, excluded.own_device, excluded.exempt_until_at, excluded.sensitivity, excluded.line, false)
+            excluded.since_at, excluded.country, excluded.own_device, excluded.exempt_until_at, excluded.sensitivity, excluded.line,
+            excluded.removed)
     returning a.*
 )
-select w.account as key, case when o.account is null then 'added' else 'changed' end as difference,
+select w.account as key, case when o.account is null then 'added' when w.removed then 'removed' else 'changed' end as difference,
     array[case when w.customer is distinct from o.customer then 'customer' end,
         case when w.segment is distinct from o.segment then 'segment' end,
         case when w.channels is distinct from o.channels then 'channels' end,
@@ -100,7 +103,6 @@ select w.account as key, case when o.account is null then 'added' else 'changed'
 from written w left join subscribers.accounts o on o.account = w.account order by w.account;
 
 -- merge_customers --
--- As `merge_accounts`. A row that says `removed` closes and changes nothing else; it says nothing of a customer that is not there.
 with written as (
     insert into subscribers.customers as c (customer, name, name_folded, segment, since_at, removed, changed_at)
     select n.key, coalesce(n.name, o.name, ''), coalesce(n.name_folded, o.name_folded, ''), coalesce(n.segment, o.segment, 'residential'),

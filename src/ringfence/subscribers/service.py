@@ -32,7 +32,7 @@ class SubscribersService(CustomersService):
         self._key = key
 
     async def import_accounts(self, by: str, source: BinaryIO, *, strict: bool = False) -> ImportReport:
-        """Add and change the accounts of a CSV file (`formats.md`); accounts it does not name stay as they are.
+        """Add, change and close the accounts of a CSV file (`formats.md`); accounts it does not name stay as they are.
 
         OperatorError, and nothing changed, when more than 1 % of its rows are bad (or one, with `strict`).
         """
@@ -142,8 +142,10 @@ class SubscribersService(CustomersService):
 
     def _account_columns(self, row: AccountRow) -> tuple[object, ...]:
         key = keyed_hash(self._key, row.account)
+        if row.removed:
+            row = AccountRow(file_line=row.file_line, account=row.account, removed=True)
         return (row.file_line, row.account, key, slot_of(key), row.customer, row.segment and row.segment.value, row.channels,
-                row.since_ms, row.country, row.own_device, row.exempt_until_ms, row.sensitivity, row.line)  # fmt: skip
+                row.since_ms, row.country, row.own_device, row.exempt_until_ms, row.sensitivity, row.line, row.removed)  # fmt: skip
 
 
 def _differences(old: Mapping[str, Network], fresh: Mapping[str, Network]) -> Iterator[Changed]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from ringfence.base.errors import PeerError
-from ringfence.subscribers.cells import Cells, moment, name, name_or_empty, read_fields, read_table, segment, text, truth, whole
+from ringfence.subscribers.cells import Cells, line_name_or_empty, moment, name, read_fields, read_table, segment, text, truth, whole
 from ringfence.subscribers.model import BadRow, Network, NetworkKind, Segment
 
 MAX_CHANNELS = 100_000
@@ -32,6 +32,8 @@ class AccountRow:
     sensitivity: int | None = None
     line: str | None = None
     """The line it is on."""
+    removed: bool = False
+    """It is no more; such a row says nothing else."""
 
 
 def read_accounts(source: BinaryIO) -> Iterator[AccountRow | BadRow]:
@@ -91,5 +93,6 @@ _ACCOUNT_CELLS: Cells = {
     "own_device": ("own_device", truth("own_device")),
     "exempt_until": ("exempt_until_ms", moment("exempt_until")),
     "sensitivity": ("sensitivity", whole("sensitivity", 0, 100, 0)),
-    "line": ("line", name_or_empty("line")),
+    "line": ("line", line_name_or_empty),
+    "removed": ("removed", truth("removed")),
 }

@@ -12,17 +12,26 @@ from ringfence.apps.cli.operator_database import csv_of, read_source
 from ringfence.base.errors import OperatorError
 from ringfence.subscribers.customers.sheets import read_contacts, read_customers, read_lines
 from ringfence.subscribers.model import BadRow
+from ringfence.subscribers.sessions.leases import read_leases
 from ringfence.subscribers.sheets import read_accounts
 
 READERS: dict[str, Callable[[io.BytesIO], Iterator[object]]] = {
     "accounts": read_accounts, "customers": read_customers, "lines": read_lines, "contacts": read_contacts,
+    "sessions": read_leases,
 }  # fmt: skip
 URL = "postgresql://reader:a-secret@127.0.0.1/crm"
 
 
 @pytest.mark.parametrize("kind", COLUMNS)
 def test_each_column_of_a_list_is_one_that_the_importer_reads(kind: str) -> None:
-    good = dict.fromkeys(COLUMNS[kind], "") | {"account": "a", "customer": "c", "line": "l", "value": "a@example.net"}
+    good = dict.fromkeys(COLUMNS[kind], "") | {
+        "account": "a",
+        "customer": "c",
+        "line": "l",
+        "value": "a@example.net",
+        "address": "192.0.2.1",
+        "from": "1790000000",
+    }
     good = {name: good[name] for name in COLUMNS[kind]} | ({"kind": "mail"} if kind == "contacts" else {})
 
     def rows(cells: dict[str, str]) -> list[object]:

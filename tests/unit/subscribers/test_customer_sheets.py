@@ -52,8 +52,9 @@ def test_each_mistake_has_its_reason(text: str, reason: str) -> None:
     assert [row.reason for row in read_customers(file(text)) if isinstance(row, BadRow)] == [reason]
 
 
-def test_a_line_has_no_spaces_and_a_header_is_needed() -> None:
-    assert [row.reason for row in read_lines(file("line\na b\n")) if isinstance(row, BadRow)] == ["bad_line"]
+def test_a_line_may_hold_spaces_and_a_header_is_needed() -> None:
+    rows = list(read_lines(file("line\nDSLAM-17 atm 1/1/03:1.32\n\na\x07b\n" + "x" * 129 + "\n")))
+    assert [row.reason if isinstance(row, BadRow) else row.line for row in rows] == ["DSLAM-17 atm 1/1/03:1.32", "bad_line", "bad_line"]
     with pytest.raises(OperatorError):
         list(read_contacts(file("customer,kind\nK-1,mail\n")))
 

@@ -1,4 +1,4 @@
-"""Importing a list: from a CSV file, or from the operator's database by a query. The same for accounts, customers, contacts and lines."""
+"""Importing a list: from a CSV file, or from the operator's database by a query. The same for every list."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,10 +15,12 @@ Strict = Annotated[bool, typer.Option(help="One bad row refuses the whole file."
 COLUMNS: dict[str, tuple[str, ...]] = {
     "accounts": (
         "account", "customer", "segment", "channels", "since", "country", "own_device", "exempt_until", "sensitivity", "line",
+        "removed",
     ),
     "customers": ("customer", "name", "segment", "since", "removed"),
     "lines": ("line", "customer", "access_node", "region", "removed"),
     "contacts": ("customer", "kind", "value", "removed"),
+    "sessions": ("address", "line", "from", "to", "access_node", "server"),
 }  # fmt: skip
 """What a list may hold; a test compares it with what the importer reads."""
 

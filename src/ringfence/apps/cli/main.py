@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "account": ("ringfence.apps.cli.account", "Accounts: show one, import many."),
     "customer": ("ringfence.apps.cli.customer", "Customers: find one, show one, import many."),
     "line": ("ringfence.apps.cli.line", "Access lines: show one, import many."),
+    "session": ("ringfence.apps.cli.session", "Access sessions: which line held an address, when."),
     "fleet": ("ringfence.apps.cli.fleet.main", "Devices: what is in the field, what is wanted of it."),
     "network": ("ringfence.apps.cli.network", "The operator's own address ranges."),
     "rate": ("ringfence.apps.cli.rate", "Versions of the rate deck."),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
 from ringfence.base.errors import PeerError
-from ringfence.subscribers.cells import Cells, moment, name, read_fields, read_table, segment, text, truth
+from ringfence.subscribers.cells import Cells, line_name, moment, read_fields, read_table, segment, text, truth
 from ringfence.subscribers.model import BadRow, ContactKind, Segment
 
 # A mail address as a mailbox accepts it (RFC 5321, 4.1.2), without quoted forms; a number as people write it.
@@ -111,7 +111,7 @@ _CUSTOMER_CELLS: Cells = {
     "removed": ("removed", truth("removed")),
 }
 _LINE_CELLS: Cells = {
-    "line": ("line", name("line")),
+    "line": ("line", line_name),
     "customer": ("customer", text),
     "access_node": ("access_node", text),
     "region": ("region", text),

@@ -4,13 +4,20 @@ A batch of reports is one transaction, and batches happen one after the other wh
 line only when every session that claims the address at that time names the same one.
 """
 
+import asyncio
+from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
+from typing import BinaryIO
 
 from ringfence.base.clock import Clock, system_clock
 from ringfence.base.errors import PeerError
+from ringfence.base.ids import new_id
 from ringfence.runtime.db import Database
+from ringfence.subscribers.importing.tally import Tally
+from ringfence.subscribers.model import Changed, Difference, ImportReport
 from ringfence.subscribers.sessions.addresses import address_of, places_of
+from ringfence.subscribers.sessions.leases import read_leases
 from ringfence.subscribers.sessions.merging import SKEW_MS, Book, SessionRow
 from ringfence.subscribers.sessions.model import AccessSession, ReportKind, SessionReport
 from ringfence.subscribers.sessions.store import SessionStore
@@ -18,6 +25,8 @@ from ringfence.subscribers.sessions.store import SessionStore
 MAX_PAGE = 500
 FORGET_ROWS = 5_000
 """Rows that one turn of the retention deletes; more wait for the next turn, so that no lock lasts."""
+LEASES = 2_000
+"""Rows of an import that are one transaction: accounting waits no longer than for one of them."""
 FAR_AHEAD_MS = 4_102_444_800_000
 """The year 2100: before it is everything."""
 
@@ -42,6 +51,29 @@ class AccessSessions:
                 for report in group:
                     written += await store.run("end_sessions_of_nas", nas=report.nas, at_ms=report.at_ms)
         return written
+
+    async def import_sessions(self, by: str, source: BinaryIO, *, strict: bool = False) -> ImportReport:
+        """Leases of a CSV file. OperatorError, and nothing changed, when too many rows are bad; else in portions, each a transaction.
+
+        `source` is read twice, so it must be able to seek. An import that was cut off is repeated whole: what is known changes nothing.
+        """
+        tally = Tally(strict=strict)
+        await asyncio.to_thread(lambda: deque(tally.good(read_leases(source)), maxlen=0))
+        tally.judge()
+        source.seek(0)
+        leases = (row for row in read_leases(source) if isinstance(row, SessionReport))
+        while portion := await asyncio.to_thread(lambda: list(islice(leases, LEASES))):
+            async with self._db.transaction() as connection:
+                store = SessionStore(connection)
+                await store.run("hold_sessions")
+                changes = await _merge(store, portion)
+            told = {(lease.nas, lease.session_id, prefix) for lease in portion for prefix in lease.prefixes}
+            tally.wrote(_changed(row) for row in changes if (row.nas, row.session_id, row.prefix) in told)
+        report = tally.report(new_id("i"), "sessions")
+        async with self._db.transaction() as connection:
+            counts = {name: getattr(report, name) for name in ("import_id", "rows", "bad", "added", "changed", "same")}
+            await SessionStore(connection).run("note_leases", **counts, author=by, now_ms=self._clock())
+        return report
 
     async def lines_at(self, addresses: Sequence[str], at_ms: int) -> dict[str, AccessSession]:
         """Address -> the session that held it at that time. Not in it: what nobody held, what is no address, what is claimed twice."""
@@ -87,6 +119,11 @@ class AccessSessions:
         """Open addresses and prefixes; a look at the whole table."""
         async with self._db.transaction() as connection:
             return await SessionStore(connection).figure("count_open_sessions")
+
+
+def _changed(row: SessionRow) -> Changed:
+    difference = Difference.CHANGED if row.stored_ms else Difference.ADDED
+    return Changed(key=f"{row.prefix.removesuffix('/32')} {row.line}", difference=difference)
 
 
 async def _merge(store: SessionStore, reports: list[SessionReport]) -> list[SessionRow]:
