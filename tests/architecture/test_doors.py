@@ -28,6 +28,7 @@ MORE_DOORS: dict[str, str] = {
     "fleet.desired": "groups and wishes as people write them, pure",
     "fleet.meanings": "the list of what can be wanted of a device, pure",
     "fleet.inventory.service": "what people ask of the fleet and change in it, a shell of its own beside the one of the ACS",
+    "fleet.lists.model": "what the lists of the fleet are made of, values only",
     "fleet.links": "how a device is reached, which the waking of the role acs follows, pure",
     "fleet.ports": "what the room needs from outside: the feed of access sessions, which the role acs hands to admission and waking",
     "fleet.wake": "the guard of connection requests and their pace, pure, which the role acs obeys",

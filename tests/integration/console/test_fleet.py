@@ -204,3 +204,65 @@ def test_one_field_finds_devices_and_customers(database_url: str, own_nats: Nats
                 assert (await browser.get("/customers/nobody")).status_code == 404
 
     asyncio.run(run())
+
+
+def test_stock_is_imported_with_a_report(database_url: str, own_nats: NatsServer, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with surfaces(database_url, own_nats, tmp_path) as found:
+            await found.person("erik", Role.ENGINEER)
+            await found.person("ben", Role.ANALYST)
+            async with found.browser() as browser:
+                await sign_in(browser, "erik")
+                page = (await browser.get("/fleet/stock")).text
+                assert "No device is in stock." in page
+                token = form_token(page)
+                rows = "".join(f"00040E,FRITZ,T{number:03d},\n" for number in range(130))
+                text = f"oui,product_class,serial_number,state\n{rows}00040E,FRITZ,S1,shipped\nnope,{HOSTILE},x,\n"
+                done = await browser.post("/fleet/stock", data={"form_token": token, "list": text})
+                assert "132 rows read" in done.text
+                assert "131 added" in done.text
+                assert "Line 133:" in done.text
+                assert HOSTILE not in done.text
+                assert done.text.split("<tbody")[1].count('data-key="') == 100
+                after = done.text.split("after=")[1].split('"')[0]
+                assert (await browser.get(f"/fleet/stock?after={after}")).text.count('data-key="') == 30
+                assert (await browser.get("/fleet/stock?state=shipped")).text.count('data-key="') == 1
+                assert (await browser.get("/fleet/stock", params={"model": "00040E FRITZ"})).text.count('data-key="') == 100
+                assert "No device is in stock of this model" in (await browser.get("/fleet/stock?model=000000+x")).text
+                refused = await browser.post("/fleet/stock", data={"form_token": token, "list": "serial\n1\n"})
+                assert refused.status_code == 422
+                assert "must name the columns" in refused.text
+                (entry,) = await found.access.audit_entries(found.chief, action="import_devices")
+                assert entry.detail["added"] == 131
+            async with found.browser() as browser:
+                await sign_in(browser, "ben")
+                theirs = (await browser.get("/fleet/stock")).text
+                assert "Add devices" not in theirs
+                token = form_token((await browser.get("/me")).text)
+                assert (await browser.post("/fleet/stock", data={"form_token": token, "list": text})).status_code == 403
+
+    asyncio.run(run())
+
+
+def test_versions_over_time_and_who_was_refused(database_url: str, own_nats: NatsServer, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with surfaces(database_url, own_nats, tmp_path) as found:
+            await filled_fleet(found, database_url, tmp_path)
+            await found.console.inventory.count_versions()
+            async with Database(database_url, name="acs") as db:
+                now = system_clock()
+                fleet = FleetService(db, sealer(tmp_path), None, None, lambda: now)
+                await fleet.admit([replace(inform("S001"), at_ms=now, proven_name=f"00040E-{HOSTILE}")] * 3)
+            await found.person("ben", Role.ANALYST)
+            async with found.browser() as browser:
+                await sign_in(browser, "ben")
+                page = (await browser.get("/fleet")).text
+                assert "8.20: 30</title>" in page
+                assert "&lt;script&gt;alert(1)&lt;/script&gt;: 1</title>" in page
+                assert 'class="value">1</span><span class="note">false or closed identities' in page
+                refused = (await browser.get("/fleet/replacements")).text
+                assert "another device&#39;s" in refused
+                assert HOSTILE not in refused
+                assert SECRET not in page + refused
+
+    asyncio.run(run())

@@ -19,6 +19,7 @@ from ringfence.apps.console.pages import (
     replacements,
     search,
     sign_in,
+    stock,
     thresholds,
     workbench,
 )
@@ -39,6 +40,7 @@ ALL_PAGES: tuple[Pages, ...] = (
     fleet.pages,
     coverage.pages,
     replacements.pages,
+    stock.pages,
     search.pages,
     devices.pages,
     workbench.pages,

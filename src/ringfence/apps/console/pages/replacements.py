@@ -4,7 +4,7 @@ Verifying hands over what was wanted on the line and closes the device before, s
 know: the line is what held the device's address when it informed last, never what the device says.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -19,53 +19,52 @@ from ringfence.apps.console.places import desk_of, said
 from ringfence.apps.console.routing import Acting, Pages
 from ringfence.base.errors import ConflictError
 from ringfence.fleet.lifecycle import Life
+from ringfence.fleet.lists.model import Pending
 from ringfence.fleet.model import Device, Filter
 
 pages = Pages()
 
 PAGE = 50
-BEFORE = 5
+BEFORE = 20
 """Devices of one line that are shown."""
 CLOSED = frozenset({Life.IN_STOCK, Life.REPLACED})
+Id = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
 REASONS = {
+    "identity_mismatch": "its credential is another device's",
+    "identity_closed": "its identity was closed",
     "unknown_on_line": "no device was known on this line",
     "line_has_another_device": "another device belongs to this line",
     "was_lost": "it was reported lost",
 }
 
 
-class _After(msgspec.Struct, frozen=True):
-    after: Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)] = 0
+class _Wanted(msgspec.Struct, frozen=True):
+    before: Id = 0
+    refused_ms: Id = 0
+    refused_id: Id = 0
 
 
 class _Verified(msgspec.Struct, frozen=True):
     line: Short
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
-    """A device that waits, the line it came from, and who is on that line."""
-
-    device: Device
-    reason: str
-    line: str
-    customer: str
-    before: tuple[Device, ...]
-
-
 @pages.page("/fleet/replacements", permission=Permission.DEVICE_READ)
 async def show_replacements(request: Request) -> Response:
-    """Everything that waits for a person's word."""
+    """Everything that waits for a person's word, and who was refused."""
     desk = desk_of(request)
-    wanted = read_query(request, _After)
-    found = await desk.or_else(desk.inventory.page(Filter(standing="replacement_pending"), after=wanted.after, limit=PAGE + 1), None)
+    wanted = read_query(request, _Wanted)
+    found = await desk.or_else(desk.inventory.pending(before=wanted.before, limit=PAGE + 1), None)
+    refused = await desk.or_else(desk.inventory.refused(before=(wanted.refused_ms, wanted.refused_id), limit=PAGE + 1), ())
     return desk.renderer.page(
         request,
         "replacements.html",
         tab="/fleet/replacements",
-        waiting=[await _pending(desk, device) for device in (found or ())[:PAGE]],
+        reasons=REASONS,
+        waiting=[await _placed(desk, each) for each in (found or ())[:PAGE]],
         following=found[PAGE - 1].device_id if found and len(found) > PAGE else 0,
         nothing="Nothing waits: every device that informs is known on its line." if found is not None else "The database is down.",
+        refused=refused[:PAGE],
+        more_refused=refused[PAGE - 1] if len(refused) > PAGE else None,
     )
 
 
@@ -73,13 +72,19 @@ async def show_replacements(request: Request) -> Response:
 async def confirm_replacement(request: Request, device_id: str) -> Response:
     """Both sides, and what verifying does."""
     desk = desk_of(request)
-    pending = await _pending(desk, await device_of(desk, device_id))
-    wanted = [await desk.inventory.wanted(each.device_id) for each in pending.before]
+    device = await device_of(desk, device_id)
+    found = await desk.inventory.pending(before=device.device_id + 1, limit=1)
+    line = (await _placed(desk, found[0])).line if found and found[0].device_id == device.device_id else device.line
+    before = await _there(desk, device, line) if line else ()
+    wanted = [await desk.inventory.wanted(each.device_id) for each in before]
     return desk.renderer.page(
         request,
         "replacement.html",
         tab="/fleet/replacements",
-        pending=pending,
+        device=device,
+        reason=REASONS.get(device.standing_reason, device.standing_reason.replace("_", " ")),
+        line=line,
+        before=before,
         wishes=sum(len(each.own) for each in wanted),
         secrets=sorted({meaning for each in wanted for meaning, _, _ in each.secrets if not meaning.startswith("acs.")}),
     )
@@ -98,16 +103,21 @@ async def verify_replacement(request: Request, actor: Acting, device_id: str) ->
     return said(f"/devices/{device.device_id}", "verified")
 
 
-async def _pending(desk: Desk, device: Device) -> Pending:
-    held = await desk.subscribers.lines_at([device.peer_ip], device.last_inform_ms or desk.clock()) if device.peer_ip else {}
-    at = held.get(device.peer_ip)
-    line = at.line if at else device.line
-    known = await desk.inventory.page(Filter(line=line), limit=BEFORE + 1) if line else ()
-    before = tuple(each for each in known if each.device_id != device.device_id and each.life not in CLOSED)[:BEFORE]
-    return Pending(
-        device=device,
-        reason=REASONS.get(device.standing_reason, device.standing_reason.replace("_", " ")),
-        line=line,
-        customer=next((each.customer for each in before if each.customer), at.customer if at else device.customer),
-        before=before,
-    )
+async def _placed(desk: Desk, waiting: Pending) -> Pending:
+    """With the line that held its address, where the line itself was not kept."""
+    if waiting.line or not waiting.peer_ip:
+        return waiting
+    at = (await desk.subscribers.lines_at([waiting.peer_ip], waiting.last_inform_ms)).get(waiting.peer_ip)
+    if at is None:
+        return waiting
+    known = await desk.inventory.page(Filter(line=at.line), limit=BEFORE)
+    holder = next((each for each in known if each.device_id != waiting.device_id and each.life not in CLOSED), None)
+    if holder is None:
+        return replace(waiting, line=at.line)
+    return replace(waiting, line=at.line, holder_id=holder.device_id, holder_serial=holder.serial_number, holder_life=holder.life.value)
+
+
+async def _there(desk: Desk, device: Device, line: str) -> tuple[Device, ...]:
+    """The devices of a line that verifying closes."""
+    known = await desk.inventory.page(Filter(line=line), limit=BEFORE)
+    return tuple(each for each in known if each.device_id != device.device_id and each.life not in CLOSED)
