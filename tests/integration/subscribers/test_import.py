@@ -147,3 +147,22 @@ def test_networks_are_replaced_whole_and_the_longest_counts(database_url: str) -
         assert await subscribers.networks_changed() == second, "the same file is no change"
 
     run(database_url, body)
+
+
+def test_a_row_that_says_removed_closes_an_account_and_nothing_else(database_url: str) -> None:
+    async def body(subscribers: SubscribersService) -> None:
+        await subscribers.import_accounts("anna", sheet("account,segment,channels", "alice,business,7", "bob,,"))
+        await subscribers.settle(await subscribers.pending(10))
+        report = await subscribers.import_accounts("anna", sheet("account,segment,removed", "alice,,yes", "bob,,", "carl,,true"))
+        assert (report.removed, report.added, report.changed, report.same) == (1, 0, 0, 2)
+        assert await subscribers.account("alice") is None
+        (change,) = await subscribers.pending(10)
+        (told,) = await subscribers.changed_accounts(change.revision)
+        assert (told.account, told.removed, told.channels) == ("alice", True, 7)
+        back = await subscribers.import_accounts("anna", sheet("account", "alice"))
+        assert [changed.fields for changed in back.examples] == [("removed",)]
+        alice = await subscribers.account("alice")
+        assert alice is not None
+        assert alice.channels == 7, "what closed kept what it was"
+
+    run(database_url, body)

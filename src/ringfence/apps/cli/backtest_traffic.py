@@ -180,6 +180,7 @@ def _known_accounts(given: Given) -> list[AccountChanged]:
             own_device=bool(row.own_device),
             sensitivity=row.sensitivity or 0,
             exempt_until_ms=row.exempt_until_ms or 0,
+            removed=row.removed,
         )
         found.append(account.changed())
     return found
