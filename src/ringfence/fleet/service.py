@@ -27,6 +27,7 @@ from ringfence.fleet.ports import Lines
 from ringfence.fleet.session import Stop, Work, back_off_seconds
 from ringfence.fleet.store import FleetStore, Row, columns
 from ringfence.fleet.waking.service import Making
+from ringfence.protocols.cwmp import without_userinfo
 from ringfence.runtime.db import Database
 
 FRESH_MS = 7 * 86_400_000
@@ -218,7 +219,7 @@ class FleetService(InventoryService):
         if (work := session.work) is None:
             return
         learned = [
-            (device_id, name[:MAX_NAME_CHARS], value[:MAX_VALUE_CHARS], False, now)
+            (device_id, name[:MAX_NAME_CHARS], without_userinfo(value)[:MAX_VALUE_CHARS], False, now)
             for name, value in work.learned.items()
             if not is_secret(name)
         ]
@@ -390,7 +391,7 @@ class _Batch:
             await self._change(store, changed)
         news = [entry for entry in granted.values() if not entry.row["same"] or entry.reset]
         rows = [
-            (entry.device_id, name, value, True, entry.seen.at_ms)
+            (entry.device_id, name, without_userinfo(value), True, entry.seen.at_ms)
             for entry in news
             for name, value in entry.values.items()
             if not is_secret(name)

@@ -14,7 +14,7 @@ from ringfence.protocols.cwmp.connection import (
 from ringfence.protocols.cwmp.device import Answered, Asked, DeviceConnection, DeviceEvent, Informed, OneMore, SessionEnded
 from ringfence.protocols.cwmp.parse import parse
 from ringfence.protocols.cwmp.quirks import DEFAULT, Quirks, QuirkTable, built_in, read_quirks
-from ringfence.protocols.cwmp.redact import HIDDEN, SecretNames, redacted
+from ringfence.protocols.cwmp.redact import HIDDEN, SecretNames, redacted, without_userinfo
 
 __all__ = [
     "DEFAULT",
@@ -42,4 +42,5 @@ __all__ = [
     "parse",
     "read_quirks",
     "redacted",
+    "without_userinfo",
 ]

@@ -95,12 +95,16 @@ def redacted(message: _M, secrets: SecretNames) -> _M:
     return hidden  # type: ignore[return-value] # replace() keeps the type
 
 
+def without_userinfo(value: str) -> str:
+    """A value that is a URL, without the password in it (RFC 3986 3.2.1); every other value as it is."""
+    return _userinfo.sub(f"{HIDDEN}@", value) if "://" in value and "@" in value else value
+
+
 def _parameter(parameter: ParameterValue, secrets: SecretNames) -> ParameterValue:
     if secrets.holds(parameter.name):
         return msgspec.structs.replace(parameter, value=HIDDEN if parameter.value else "")
-    if "://" in parameter.value and "@" in parameter.value:
-        return msgspec.structs.replace(parameter, value=_userinfo.sub(f"{HIDDEN}@", parameter.value))
-    return parameter
+    bare = without_userinfo(parameter.value)
+    return parameter if bare == parameter.value else msgspec.structs.replace(parameter, value=bare)
 
 
 def _fault(fault: Fault, secrets: SecretNames) -> Fault:
