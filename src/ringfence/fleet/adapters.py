@@ -40,6 +40,18 @@ class FileKeys:
         return self._key
 
 
+class NoKeys:
+    """For a process that neither seals nor opens: it needs no key on its disk."""
+
+    def current(self) -> str:
+        """It has none."""
+        raise OperatorError("This process has no key for secrets, because it needs none.", reason="key_unknown")
+
+    async def key(self, name: str) -> bytes:
+        """It has none."""
+        raise OperatorError(f"This process has no key for secrets, and so not {name[:32]!a}.", reason="key_unknown")
+
+
 class Sealer:
     """Seals and opens. Keys are remembered while the process lives."""
 

@@ -112,10 +112,15 @@ def belongs(subject: Subject, group: Group) -> bool:
 
 def lay(subject: Subject, groups: Iterable[Group], own: Iterable[Wish]) -> tuple[Wish, ...]:
     """The wishes for a device: lower rank first, each later one replaces an earlier one of the same meaning and instance."""
-    laid: dict[tuple[str, str], Wish] = {}
+    return tuple(wish for _, wish in lay_named(subject, groups, own))
+
+
+def lay_named(subject: Subject, groups: Iterable[Group], own: Iterable[Wish]) -> tuple[tuple[str, Wish], ...]:
+    """The same with the name of the group that each is from, empty for a wish of the device's own."""
+    laid: dict[tuple[str, str], tuple[str, Wish]] = {}
     for group in sorted((group for group in groups if belongs(subject, group)), key=lambda group: (group.rank, group.name)):
-        laid |= {(wish.meaning, wish.instance): wish for wish in group.wishes}
-    laid |= {(wish.meaning, wish.instance): wish for wish in own}
+        laid |= {(wish.meaning, wish.instance): (group.name, wish) for wish in group.wishes}
+    laid |= {(wish.meaning, wish.instance): ("", wish) for wish in own}
     return tuple(laid[key] for key in sorted(laid))
 
 

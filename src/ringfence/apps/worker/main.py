@@ -12,6 +12,7 @@ from ringfence.apps.worker.archivist import Archivist, keep_days, merge_days
 from ringfence.apps.worker.baselines import keep_baselines
 from ringfence.apps.worker.beginnings import begin, read_first_rules
 from ringfence.apps.worker.control import ControlWriter
+from ringfence.apps.worker.fleet import Housekeeper
 from ringfence.apps.worker.pager import Pager
 from ringfence.apps.worker.projector import Projector
 from ringfence.apps.worker.radius import RadiusListener, Refusals, clients_of, open_socket, serve_radius
@@ -22,6 +23,8 @@ from ringfence.base.errors import UnavailableError
 from ringfence.detection.composing.service import ComposingService
 from ringfence.detection.service import DetectionService
 from ringfence.enforcement.service import EnforcementService
+from ringfence.fleet.adapters import NoKeys, Sealer
+from ringfence.fleet.inventory.service import InventoryService
 from ringfence.runtime.db import Database
 from ringfence.runtime.keys import HASH_KEY, read_key
 from ringfence.runtime.lease import Lease
@@ -82,6 +85,8 @@ async def run(role: Role) -> None:
                 group.create_task(control.run())
                 group.create_task(projector.run())
                 group.create_task(pager.run())
+                inventory = InventoryService(db, Sealer(NoKeys()), role.clock)
+                group.create_task(Housekeeper(inventory, board, silent_ms=3_600_000 * settings.fleet.silent_hours).run())
                 group.create_task(forget_sessions(sessions, role.clock, days=settings.sessions.retention_days))
                 group.create_task(begin(detection, board, settings.operator, rules))
         finally:

@@ -14,6 +14,7 @@ from ringfence.base.errors import ConflictError, NotFoundError, OperatorError
 from ringfence.fleet.behind import Behind, BehindKind, Origin
 from ringfence.fleet.catalogue.service import CatalogueService
 from ringfence.fleet.coverage import Coverage, Registration, coverage_of
+from ringfence.fleet.drifting.service import DriftService
 from ringfence.fleet.inventory.sheets import DeviceRow, read_devices
 from ringfence.fleet.lifecycle import Life, Occurrence, after, allows
 from ringfence.fleet.lists.service import ListsService
@@ -28,7 +29,7 @@ CHUNK_ROWS = 5_000
 SHOWN_BAD = 100
 
 
-class InventoryService(ListsService, CatalogueService, OrderingService, WakingService):
+class InventoryService(ListsService, DriftService, CatalogueService, OrderingService, WakingService):
     """Questions and changes of people."""
 
     # Reading
