@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,7 @@ def run(
     authentication: Authentication = "none",
     most: int = 100,
     rules: Rules | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     async def main() -> None:
         ensure_key(folder / FLEET_KEY)
@@ -157,7 +159,15 @@ def run(
             mint = NonceMint(b"a key of 16 bytes")
             prover = Prover(fleet.credential, mint, system_clock, lane=Lane.MANAGED, authentication=authentication, refused=auditor.refused)
             conversations = Conversations(shared, prover, Lane.MANAGED)
-            front = Front(conversations.handle, name="test", limits=Limits(), group=group, refused=auditor.refused, left=conversations.left)
+            front = Front(
+                conversations.handle,
+                name="test",
+                limits=Limits(),
+                group=group,
+                tls=tls,
+                refused=auditor.refused,
+                left=conversations.left,
+            )
             listener = open_listener("127.0.0.1:0", name="test")
             await front.start(listener)
             sweeping = group.create_task(front.sweep())

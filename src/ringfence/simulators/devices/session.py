@@ -58,12 +58,13 @@ async def run_session(device: "Device", after: list[Order | None]) -> None:
 class Poster:
     """POSTs of one session."""
 
-    __slots__ = ("_challenge", "_connection", "_cookies", "_count", "_device", "_odd", "_target")
+    __slots__ = ("_challenge", "_connection", "_cookies", "_count", "_device", "_odd", "_target", "_tls")
 
     def __init__(self, device: "Device") -> None:
         self._device = device
         self._odd = device.world.settings.behaviour.oddities
         self._target = target_of(device.acs)
+        self._tls = device.world.tls_of(device.identity.serial_number) if self._target.secure else None
         self._connection: HttpConnection | None = None
         self._challenge: Challenge | str | None = None
         self._cookies: dict[str, str] = {}
@@ -99,7 +100,7 @@ class Poster:
     async def _once(self, body: bytes) -> Reply:
         if self._connection is None:
             world = self._device.world
-            self._connection = await connect(self._target, world.settings.tls, world.source_of(self._device.index))
+            self._connection = await connect(self._target, self._tls, world.source_of(self._device.index))
             world.count("connections")
         chunked = Oddity.CHUNKED in self._odd and bool(body)
         reply = await self._connection.post(self._head(body, chunked=chunked), chunks(body) if chunked else body)

@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from ringfence.base.errors import OperatorError
 from ringfence.base.secret import Secret
 from ringfence.simulators.devices.behaviour import Behaviour, between, draw
 from ringfence.simulators.devices.device import Device, Power
@@ -38,7 +40,11 @@ class WorldSettings:
     password: str = "{serial}"
     """Of the factory; `{serial}` is the device's serial number."""
     tls: ssl.SSLContext | None = None
-    """Trust and client certificate for https."""
+    """Trust for https, and one client certificate for all where `certificates` is None."""
+    authority: Path | None = None
+    """PEM file of the ACS's authority, where each device has a certificate of its own; None trusts what the machine trusts."""
+    certificates: Path | None = None
+    """Folder with `<serial number>.pem` of each device, as `Factory` makes it."""
     spread: bool = False
     """Each device speaks from an address of its own in 127.0.0.0/8."""
     sessions: int = 500
@@ -140,6 +146,18 @@ class World:
     def password_of(self, serial: str) -> Secret:
         """The factory's password of a device."""
         return Secret(self.settings.password.replace("{serial}", serial))
+
+    def tls_of(self, serial: str) -> ssl.SSLContext | None:
+        """What a device trusts and shows. OperatorError when its certificate is not there."""
+        folder = self.settings.certificates
+        if folder is None:
+            return self.settings.tls
+        try:
+            context = ssl.create_default_context(cafile=None if self.settings.authority is None else str(self.settings.authority))
+            context.load_cert_chain(folder / f"{serial}.pem")
+        except OSError as refused:  # ssl.SSLError is one.
+            raise OperatorError(f"The certificate of {serial} cannot be used: {refused}.", reason="bad_certificate") from None
+        return context
 
     def source_of(self, index: int) -> str:
         """The address a device speaks from; empty: whichever."""
