@@ -258,7 +258,7 @@ class OrderingService(WantingService):
                 "follow_wanted_order",
                 wanted_id=row["wanted_id"],
                 state=next_.state.value,
-                not_before_ms=self._clock() + next_.pause_ms,
+                not_before_ms=self._clock() + next_.pause_ms if next_.pause_ms else 0,
                 now_ms=self._clock(),
             )
 
