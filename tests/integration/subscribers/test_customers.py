@@ -2,8 +2,10 @@
 
 import asyncio
 import io
+import re
 from collections.abc import Awaitable, Callable
 
+import psycopg
 import pytest
 
 from ringfence.base.errors import NotFoundError, OperatorError
@@ -12,8 +14,10 @@ from ringfence.subscribers.importing.service import CHUNK_ROWS
 from ringfence.subscribers.model import Changed, Contact, ContactKind, Difference, Found, FoundBy, Segment
 from ringfence.subscribers.service import SubscribersService
 from ringfence.subscribers.sessions.model import ReportKind, SessionReport
+from ringfence.subscribers.store import QUERIES
 from ringfence.telephony.numbers import plan_for
 
+PLACES = ["text", "past", "folded", "folded_past", "accounts", "limit", "after", "customer"]
 NOW_MS = 1_790_000_000_000
 
 
@@ -218,3 +222,31 @@ def test_a_search_is_bounded_and_finds_no_closed_ones(database_url: str) -> None
                 await subscribers.search(text)
 
     run(database_url, body)
+
+
+@pytest.mark.parametrize(
+    "query", ["search_customers", "search_names", "search_lines", "search_accounts", "page_customers", "find_customer"]
+)
+def test_a_search_walks_an_index(query: str, database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "insert into subscribers.customers (customer, name, name_folded, changed_at)"
+            " select 'K-' || g, 'Name ' || g, 'name ' || g, now() from generate_series(1, 20000) g"
+        )
+        connection.execute(
+            "insert into subscribers.lines (line, customer, changed_at) select 'DSL-' || g, 'K-' || g, now() from generate_series(1, 20000) g"
+        )
+        connection.execute(
+            "insert into subscribers.accounts (account, account_key, slot, revision, changed_at)"
+            " select '4930' || g, g, 0, 1, now() from generate_series(1, 20000) g"
+        )
+        connection.execute("vacuum analyze subscribers.customers, subscribers.lines, subscribers.accounts")
+        connection.execute("set plan_cache_mode = force_generic_plan")
+        text = re.sub(r"%\((\w+)\)s(::text\[\])?", lambda found: f"${PLACES.index(found[1]) + 1}", QUERIES[query])
+        connection.execute(f"prepare sought (text, text, text, text, text[], bigint, text, text) as {text}".encode())
+        plan = connection.execute(
+            b"explain execute sought ('DSL-7', 'DSL-8', 'name 7', 'name 8', array['49307'], 50, 'K-7', 'K-7')"
+        ).fetchall()
+    lines = [str(line) for (line,) in plan]
+    assert any("Index" in line for line in lines), lines
+    assert not any("Seq Scan" in line for line in lines), lines
