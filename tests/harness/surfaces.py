@@ -26,6 +26,7 @@ from ringfence.detection.composing.service import ComposingService
 from ringfence.detection.service import DetectionService
 from ringfence.enforcement.service import EnforcementService
 from ringfence.fleet.adapters import FLEET_KEY, FileKeys, Sealer
+from ringfence.fleet.catalogue.adapters import ImageStore
 from ringfence.fleet.inventory.service import InventoryService
 from ringfence.runtime.bus import Bus
 from ringfence.runtime.db import SURFACE_WAIT_SECONDS, Database
@@ -123,8 +124,8 @@ async def surfaces(database_url: str, nats: NatsServer, folder: Path) -> AsyncIt
         coverage = CoverageView(archive, db, system_clock)
         pages = {"inventory": inventory, "coverage": coverage, "workbench": bench, "threshold_previews": limits, "renderer": renderer}
         console = ConsoleDesk(**services, **pages)  # type: ignore[arg-type]
-        asked = {"inventory": inventory, "coverage": coverage, "workbench": bench, "acs_hosts": frozenset({"acs.example.net"})}
-        api = ApiDesk(**services, **asked, home="DE", zone=ZoneInfo("Europe/Berlin"))  # type: ignore[arg-type]
+        asked = {"inventory": inventory, "images": ImageStore(folder / "firmware"), "coverage": coverage, "workbench": bench}
+        api = ApiDesk(**services, **asked, acs_hosts=frozenset({"acs.example.net"}), home="DE", zone=ZoneInfo("Europe/Berlin"))  # type: ignore[arg-type]
         first = await access.ensure_first_administrator(FIRST)
         assert first is not None
         begun = await access.authenticate(FIRST, first.password, "", "127.0.0.1")

@@ -11,6 +11,7 @@ from ringfence.detection.service import DetectionService
 from ringfence.enforcement.agent import ask_policy
 from ringfence.enforcement.commands import Command, Done
 from ringfence.enforcement.service import EnforcementService
+from ringfence.fleet.catalogue.adapters import ImageStore
 from ringfence.fleet.inventory.service import InventoryService
 from ringfence.runtime.bus import Bus
 from ringfence.subscribers.service import SubscribersService
@@ -35,6 +36,7 @@ class Desk:
     workbench: Workbench
     rule_previews: RulePreviews
     inventory: InventoryService
+    images: ImageStore
     coverage: CoverageView
     acs_hosts: frozenset[str]
     """Where a device may be told that its ACS is."""

@@ -12,6 +12,7 @@ from ringfence.detection.composing.service import ComposingService
 from ringfence.detection.service import DetectionService
 from ringfence.enforcement.service import EnforcementService
 from ringfence.fleet.adapters import FLEET_KEY, FileKeys, Sealer
+from ringfence.fleet.catalogue.adapters import ImageStore
 from ringfence.fleet.inventory.service import InventoryService
 from ringfence.runtime.db import SURFACE_WAIT_SECONDS, Database
 from ringfence.runtime.http import check_surface, serve_http
@@ -50,6 +51,7 @@ async def run(role: Role) -> None:
             workbench=Workbench(archive, key),
             rule_previews=RulePreviews(previews, composing, subscribers, key=key, clock=role.clock),
             inventory=InventoryService(db, Sealer(FileKeys(settings.keys_dir / FLEET_KEY)), role.clock),
+            images=ImageStore(settings.firmware_dir),
             coverage=CoverageView(archive, db, role.clock),
             acs_hosts=frozenset(settings.acs.hosts),
             board=board,

@@ -82,7 +82,6 @@ class ClientApp:
 
         return decorate
 
-
     def include(self, other: "ClientApp", *, name: str = "") -> None:
         """Take over the commands of another group, as a group of their own (`name`) or among one's own."""
         self.app.add_typer(other.app, name=name or None)
@@ -132,18 +131,18 @@ class Api:
         self._answer(ask)
         return told[0]
 
-    def upload(self, path: str, file: Path, **query: object) -> Any:
-        """Send a CSV file with a progress bar on stderr."""
+    def upload(self, path: str, file: Path, *, content_type: str = "text/csv", **query: object) -> Any:
+        """Send a file, CSV unless said, with a progress bar on stderr."""
         try:
             with file.open("rb") as source, _progress(file.stat().st_size) as step:
-                return self.send(path, _chunks(source, step), **query)
+                return self.send(path, _chunks(source, step), content_type=content_type, **query)
         except OSError as error:
             raise OperatorError(f"{file} cannot be read ({error.strerror})", reason="unreadable") from error
 
-    def send(self, path: str, content: Iterable[bytes], **query: object) -> Any:
-        """Send CSV as it comes."""
-        given = {name: str(value).lower() for name, value in query.items()}
-        headers = {"Content-Type": "text/csv"}
+    def send(self, path: str, content: Iterable[bytes], *, content_type: str = "text/csv", **query: object) -> Any:
+        """Send something as it comes."""
+        given = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in query.items()}
+        headers = {"Content-Type": content_type}
         return self._answer(
             lambda: self._client.post(path, content=content, params=given, headers=headers, timeout=httpx.Timeout(None, connect=5))
         )

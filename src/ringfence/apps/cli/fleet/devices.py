@@ -8,7 +8,7 @@ import typer
 
 from ringfence.access.model import Permission
 from ringfence.apps.cli.client import DEFAULT_URL, Api, AsJson, ClientApp, Token, Url, shown, tell, tell_facts
-from ringfence.apps.cli.fleet.sought import Device, number_of, pages
+from ringfence.apps.cli.fleet.sought import Device, Oui, Product, number_of, pages
 from ringfence.base.errors import OperatorError
 
 client = ClientApp(help="Devices.")
@@ -36,8 +36,8 @@ Search = Annotated[str, typer.Option(help="Only parameters with this in their na
 def list_devices(
     life: Annotated[str, typer.Option(help="in_stock, shipped, bootstrapped, managed, silent, replaced or lost.")] = "",
     standing: Annotated[str, typer.Option(help="managed, stock, replacement_pending, unbound or refused.")] = "",
-    oui: Annotated[str, typer.Option(help="Of this maker: six hexadecimal digits.")] = "",
-    product_class: Annotated[str, typer.Option(help="Of this product class; needs --oui.")] = "",
+    oui: Oui = "",
+    product_class: Product = "",
     version: Annotated[str, typer.Option(help="With this software version.")] = "",
     region: Annotated[str, typer.Option(help="In this region.")] = "",
     label: Annotated[str, typer.Option(help="With this label.")] = "",

@@ -9,6 +9,8 @@ from ringfence.apps.cli.client import Api
 from ringfence.base.errors import NotFoundError, OperatorError
 
 Device = Annotated[str, typer.Argument(help="Its number (from `fleet list`), or its serial number; `serial:123` for one of digits only.")]
+Oui = Annotated[str, typer.Option(help="Of this maker: six hexadecimal digits.")]
+Product = Annotated[str, typer.Option(help="Of this product class; needs --oui.")]
 MAX_DIGITS = 18
 PAGE = 500
 
