@@ -23,6 +23,7 @@ PEERS = {
     "mariadb": ("mariadbd", "mariadb-server"),
     "chromium": ("chromium", "chromium"),
     "tshark": ("tshark", "tshark"),
+    "radclient": ("radclient", "freeradius-utils"),
 }
 """Name in the marker -> (program, Debian packages)."""
 

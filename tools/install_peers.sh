@@ -1,7 +1,7 @@
 #!/bin/sh
 # The real programs that tests talk to, from Debian. As root or with a sudo that asks nothing; else it says what is missing.
 set -eu
-packages="kamailio kamailio-extra-modules kamailio-mysql-modules sip-tester mariadb-server chromium tshark nginx-light"
+packages="kamailio kamailio-extra-modules kamailio-mysql-modules sip-tester mariadb-server chromium tshark nginx-light freeradius-utils"
 
 command -v dpkg-query >/dev/null || { echo "Not a Debian system: tests skip the peers that are missing."; exit 0; }
 missing=""

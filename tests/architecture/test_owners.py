@@ -19,7 +19,7 @@ OWNERS: dict[str, str] = {
     "starlette": r"apps\.(api|console)\..*",
     "jinja2": r"apps\.(api|console)\..*",
     "uvicorn": r"runtime\.http",
-    "uvloop": r"runtime\.role|apps\.bench\.acs_client",
+    "uvloop": r"runtime\.role|apps\.bench\.(acs|radius)_client",
     "prometheus_client": r"runtime\.metrics",
     "pydantic_settings": r"runtime\.settings",
     "phonenumbers": r"telephony\..*|detection\.sentences",

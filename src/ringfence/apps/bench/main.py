@@ -21,6 +21,7 @@ BENCHES = {
     "block-latency": "ringfence.apps.bench.block_latency",
     "edge-sync": "ringfence.apps.bench.edge_sync",
     "growth": "ringfence.apps.bench.growth",
+    "radius": "ringfence.apps.bench.radius",
     "recovery": "ringfence.apps.bench.recovery",
     "replay": "ringfence.apps.bench.replay",
     "quality": "ringfence.apps.bench.quality",
