@@ -32,6 +32,9 @@ _COMMON = (
     ("ManagementServer.ConnectionRequestURL", _TEXT, "", False),
     ("ManagementServer.ConnectionRequestUsername", _TEXT, "", True),
     ("ManagementServer.ConnectionRequestPassword", _TEXT, "", True),
+    ("ManagementServer.UDPConnectionRequestAddress", _TEXT, "", False),
+    ("ManagementServer.STUNUsername", _TEXT, "", True),
+    ("ManagementServer.STUNPassword", _TEXT, "", True),
 )
 _OLD = (
     ("DeviceSummary", _TEXT, "InternetGatewayDevice:1.4[](Baseline:1), VoiceService:1.0[1](SIPEndpoint:1)", False),
