@@ -66,6 +66,11 @@ def behind_of(reported: Mapping[str, str]) -> tuple[Behind, ...]:
     return tuple(found[mac] for mac in sorted(found))[:MAX_BEHIND]
 
 
+def is_of_table(name: str) -> bool:
+    """Whether a parameter says something of what stands behind."""
+    return _HOST.match(name) is not None
+
+
 def _kind(name: str, origin: Origin) -> BehindKind:
     if _POWERLINE.search(name):
         return BehindKind.POWERLINE

@@ -63,11 +63,12 @@ def may_receive(method: str, standing: Standing, reason: str, proof: Proof, lane
     """Whether an order of this method may leave for a device that stands so.
 
     It must be that device: on its own line, or proven by its own credential where nobody knows whose address it has. Stock is updated only.
+    It has no credential of ours yet, so it may prove nothing, but not from a customer's line, where stock has no place.
     """
     if standing is Standing.MANAGED:
         return True
     if standing is Standing.STOCK:
-        return method == "Download" and proof is not Proof.NONE
+        return method == "Download" and (proof is not Proof.NONE or reason == "in_stock")
     proven = proof is not Proof.NONE and lane is Lane.MANAGED
     return standing is Standing.UNBOUND and reason == "no_session_of_address" and proven
 

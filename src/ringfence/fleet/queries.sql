@@ -14,7 +14,7 @@ with seen as (
     select p.* from fleet.presence p where p.device_id in (select device_id from known)
 ), touched as (
     update fleet.presence p set last_inform_at = ringfence.at(k.at_ms), peer_ip = k.peer_ip, lane = k.lane, informs = p.informs + 1,
-        retry_count = k.retry_count, digest = k.digest
+        retry_count = k.retry_count, digest = k.digest, at_line = k.at_line
     from known k where p.device_id = k.device_id and k.counts and k.life <> 'replaced'
 )
 select s.place, coalesce(k.device_id, 0) as device_id, k.model_id, k.life, k.standing, k.standing_reason, coalesce(k.line, '') as line, k.region,
@@ -41,9 +41,10 @@ on conflict (oui, product_class) do nothing;
 with fresh as (
     select * from unnest(%(ouis)s::text[], %(product_classes)s::text[], %(serial_numbers)s::text[], %(lives)s::text[], %(standings)s::text[],
         %(reasons)s::text[], %(lines)s::text[], %(customers)s::text[], %(links)s::text[], %(data_models)s::text[], %(softwares)s::text[],
-        %(hardwares)s::text[], %(moments)s::bigint[], %(peers)s::text[], %(lanes)s::text[], %(digests)s::bytea[])
+        %(hardwares)s::text[], %(moments)s::bigint[], %(peers)s::text[], %(lanes)s::text[], %(digests)s::bytea[],
+        %(at_lines)s::text[])
         as s(oui, product_class, serial_number, life, standing, reason, line, customer, link, data_model, software, hardware, at_ms, peer_ip,
-            lane, digest)
+            lane, digest, at_line)
 ), made as (
     insert into fleet.devices (oui, product_class, serial_number, model_id, life, life_since_at, standing, standing_reason, line, customer, link,
         data_model, software_version, hardware_version, first_seen_at)
@@ -54,8 +55,8 @@ with fresh as (
     on conflict (oui, product_class, serial_number) do nothing
     returning device_id, model_id, oui, product_class, serial_number
 ), present as (
-    insert into fleet.presence (device_id, last_inform_at, peer_ip, lane, informs, digest)
-    select made.device_id, ringfence.at(s.at_ms), s.peer_ip, s.lane, 1, s.digest
+    insert into fleet.presence (device_id, last_inform_at, peer_ip, lane, informs, digest, at_line)
+    select made.device_id, ringfence.at(s.at_ms), s.peer_ip, s.lane, 1, s.digest, s.at_line
     from made join fresh s using (oui, product_class, serial_number)
 )
 select device_id, model_id, oui, product_class, serial_number from made order by device_id;
@@ -290,6 +291,11 @@ insert into fleet.transcripts (session_id, device_id, ended_at, lines)
 values (%(session_id)s, %(device_id)s::bigint, ringfence.at(%(now_ms)s::bigint), %(lines)s::text::jsonb)
 on conflict (session_id) do nothing;
 
+-- keep_transcripts --
+-- The last ones of a device, however often it comes.
+delete from fleet.transcripts where session_id in (
+    select session_id from fleet.transcripts where device_id = %(device_id)s::bigint order by ended_at desc, session_id offset %(limit)s::bigint);
+
 -- hold_device --
 select device_id, life, line, customer, data_model, oui, product_class, serial_number from fleet.devices
 where device_id = %(device_id)s::bigint for update;
@@ -450,6 +456,11 @@ select %(device_id)s::bigint, mac, name, kind, origin, ringfence.at(%(now_ms)s::
 from unnest(%(macs)s::text[], %(names)s::text[], %(kinds)s::text[], %(origins)s::text[]) as s(mac, name, kind, origin)
 on conflict (device_id, mac) do update set name = excluded.name, kind = excluded.kind, origin = excluded.origin, seen_at = excluded.seen_at
 where b.origin <> 'hand' or excluded.origin = 'hand';
+
+-- reported_tables --
+select name, value from fleet.reported where device_id = %(device_id)s::bigint
+    and name ~ '^(InternetGatewayDevice\.LANDevice\.[0-9]+|Device)\.(Hosts\.Host|WiFi\.MultiAP\.APDevice)\.[0-9]+\.[A-Za-z]+$'
+order by name limit 4000;
 
 -- read_behind --
 select mac, name, kind, origin, ringfence.ms(seen_at) as seen_ms from fleet.behind where device_id = %(device_id)s::bigint order by mac;

@@ -5,7 +5,7 @@ TransferComplete tells of an order is committed before it is answered, because d
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -14,7 +14,9 @@ from ringfence.base.clock import Clock, system_clock
 from ringfence.base.errors import ConflictError
 from ringfence.base.secret import Secret
 from ringfence.fleet.adapters import Sealer
+from ringfence.fleet.behind import behind_of, is_of_table
 from ringfence.fleet.binding import Known, Rules, Verdict, judge, may_receive, may_report
+from ringfence.fleet.catalogue.store import CatalogueStore
 from ringfence.fleet.desired import Group, SealedWish, Subject, Wish, compiled, lay
 from ringfence.fleet.inventory.service import InventoryService
 from ringfence.fleet.lifecycle import Life, after
@@ -30,10 +32,14 @@ from ringfence.fleet.waking.service import Making
 from ringfence.protocols.cwmp import without_userinfo
 from ringfence.runtime.db import Database
 
-FRESH_MS = 7 * 86_400_000
+DAY_MS = 86_400_000
+"""How long an update of stock waits for the device, and when there is another."""
+FRESH_MS = 7 * DAY_MS
 """Reported values that are older are read again before anything is compared with them."""
-PREVIOUS_MS = 30 * 86_400_000
+PREVIOUS_MS = 30 * DAY_MS
 """How long a replaced credential opens the bootstrap lane."""
+TRANSCRIPTS = 50
+"""Kept of one device."""
 MAX_VALUE_CHARS = 4_096
 MAX_NAME_CHARS = 256
 MAX_INFORM_PARAMETERS = 256
@@ -101,6 +107,8 @@ class FleetService(InventoryService):
             await batch.read(store)
             await batch.add_devices(store)
             await batch.write(store)
+            if stock := batch.stock():
+                await self._update_stock(CatalogueStore(connection), store, stock)
             works = await self._works(store, batch)
             errands = await self._errands(store, batch)
         return [replace(answer, work=works.get(answer.device_id), errand=errands.get(answer.device_id)) for answer in batch.answers]
@@ -120,6 +128,17 @@ class FleetService(InventoryService):
         found = await self._lines(sorted({seen.peer_ip for seen in informs}), max(seen.at_ms for seen in informs))
         lines = {address: LineSeen(line=at.line, customer=at.customer, access_node=at.access_node) for address, at in found.items()}
         return [lines.get(seen.peer_ip) for seen in informs]
+
+    async def _update_stock(self, catalogue: CatalogueStore, store: FleetStore, stock: "list[_Entry]") -> None:
+        """Stock that has another version than the one it is brought to gets a Download, in this session."""
+        now = self._clock()
+        devices = sorted({entry.device_id for entry in stock})
+        rows = await catalogue.rows("want_stock_updates", devices=devices, now_ms=now, expires_ms=now + DAY_MS, again_ms=now - DAY_MS)
+        wanted = {row["device_id"] for row in rows}
+        for entry in stock:
+            if entry.device_id in wanted:
+                entry.row["orders_wait"] = True
+        await store.note([(device_id, now, "order", "Download", "", "wanted", "stock") for device_id in sorted(wanted)])
 
     async def _works(self, store: FleetStore, batch: "_Batch") -> dict[int, Work]:
         """The work of those that may get something and have not settled what is wanted now."""
@@ -188,8 +207,8 @@ class FleetService(InventoryService):
             for move in moves:
                 await self._move(store, device_id, move)
             doubtful = any(one.method in TRANSFERS and one.state is OrderState.COMMITTED for one in attempts)
-            waiting = bool(moves) or entry.row["orders_wait"]
-            if entry.methods and (doubtful or waiting):
+            waiting = bool(moves) or doubtful or entry.row["orders_wait"]  # What is given up now waits for its next attempt.
+            if entry.methods and waiting:
                 errands[device_id] = Errand(methods=entry.methods, waiting=waiting, doubtful=doubtful)
         return errands
 
@@ -216,6 +235,7 @@ class FleetService(InventoryService):
         if session.transcript:
             lines = msgspec.json.encode(session.transcript).decode()
             await store.run("add_transcripts", session_id=session.session_id, device_id=device_id, now_ms=now, lines=lines)
+            await store.run("keep_transcripts", device_id=device_id, limit=TRANSCRIPTS)
         if (work := session.work) is None:
             return
         learned = [
@@ -225,6 +245,7 @@ class FleetService(InventoryService):
         ]
         if learned:
             await store.run("write_reported", **columns(learned, ("devices", "names", "values", "informs", "moments")))
+            await self._note_behind(store, device_id, work.learned, now)
         wanted = {setting.name: setting.value for setting in work.settings}
         await store.note(
             [
@@ -247,6 +268,14 @@ class FleetService(InventoryService):
             await store.note([(device_id, now, "fault", "", "", str(work.backed_off), "")])
         elif work.settled and not work.explore and not work.read:
             await store.run("settled", devices=[device_id], revision=work.revision)
+
+    async def _note_behind(self, store: FleetStore, device_id: int, learned: Mapping[str, str], now: int) -> None:
+        """Take what stands behind a device out of its tables, once it has told of them; an entry may take several sessions to tell."""
+        if not any(is_of_table(name) for name in learned):
+            return
+        tables = {row["name"]: row["value"] for row in await store.rows("reported_tables", device_id=device_id)}
+        rows = [(entry.mac, entry.name, entry.kind.value, entry.origin.value) for entry in behind_of(tables)]
+        await store.run("put_behind", device_id=device_id, now_ms=now, **columns(rows, ("macs", "names", "kinds", "origins")))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -360,11 +389,11 @@ class _Batch:
         rows = [
             (*_identity(entry.seen), entry.life.value, entry.standing.value, entry.verdict.reason, entry.line, "", entry.link.value,
              entry.data_model.value, entry.software, entry.hardware, entry.seen.at_ms, entry.seen.peer_ip, entry.seen.lane.value,
-             entry.digest)
+             entry.digest, entry.at.line if entry.at else "")
             for entry in entries
         ]  # fmt: skip
         names = ("ouis", "product_classes", "serial_numbers", "lives", "standings", "reasons", "lines", "customers", "links", "data_models",
-                 "softwares", "hardwares", "moments", "peers", "lanes", "digests")  # fmt: skip
+                 "softwares", "hardwares", "moments", "peers", "lanes", "digests", "at_lines")  # fmt: skip
         made = {
             (row["oui"], row["product_class"], row["serial_number"]): row for row in await store.rows("add_devices", **columns(rows, names))
         }
@@ -398,6 +427,10 @@ class _Batch:
         ]
         if rows:
             await store.run("write_reported", **columns(rows, ("devices", "names", "values", "informs", "moments")))
+
+    def stock(self) -> list[_Entry]:
+        """Entries of devices in stock that may be updated."""
+        return [entry for entry in self._entries if entry.standing is Standing.STOCK and "Download" in entry.methods]
 
     def due(self) -> list[_Entry]:
         """Entries that may get something and have something open."""

@@ -5,14 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replaced
 
 from ringfence.base.errors import ConflictError, NotFoundError, OperatorError
+from ringfence.base.secret import Secret
 from ringfence.fleet.behind import Behind, BehindKind, Origin
 from ringfence.fleet.desired import Group, Wish
-from ringfence.fleet.model import Firmware, SessionDone
+from ringfence.fleet.model import Firmware, Lane, Proof, SessionDone, Standing
 from ringfence.fleet.service import FleetService
-from ringfence.fleet.session import Stop
-from ringfence.protocols.cwmp.messages import ParameterValue
+from ringfence.fleet.session import Stop, Work
+from ringfence.protocols.cwmp.messages import Download, ParameterValue
 from tests.integration.fleet.test_admit import FEED, NOW, ROOT, ask, inform, run
 
 HOSTS = frozenset({"acs.example.net"})
@@ -30,6 +32,80 @@ def test_stock_goes_on_after_the_last_id_and_says_which_version_is_wanted(databa
         assert [entry.serial_number for entry in (*first, *rest)] == ["S0", "S1", "S2", "S3", "S4", "X1"]
         assert [entry.serial_number for entry in await fleet.stock(oui="00AAAA", product_class="Box")] == ["X1"]
         assert {(entry.wanted_version, entry.ready) for entry in first} == {("", True)}
+
+    run(database_url, tmp_path, body)
+
+
+def test_stock_is_updated_once_a_day_and_gets_nothing_else(database_url: str, tmp_path: Path) -> None:
+    old, new = ((ParameterValue(f"{ROOT}DeviceInfo.SoftwareVersion", version),) for version in ("7.0", "8.0"))
+
+    async def body(fleet: FleetService) -> None:
+        await fleet.import_devices("anna", io.StringIO(STOCK))
+        await fleet.put_firmware("anna", IMAGE)
+        await fleet.put_group("anna", Group(name="all", oui="00040E", wishes=(Wish(meaning="acs.inform_interval", value="300"),)), HOSTS)
+        await fleet.put_secret("anna", (await fleet.stock())[0].device_id, "sip.password", Secret("planted"))
+        shelf = inform("S0", peer_ip="10.0.0.9", parameters=old, proof=Proof.NONE, proven_name="", lane=Lane.BOOTSTRAP)
+        (idle,) = await fleet.admit([shelf])
+        assert (idle.work, idle.errand) == (None, None), "nothing is wanted of this model's stock"
+        await fleet.set_stock_firmware("anna", IMAGE.sha256)
+        (seen,) = await fleet.admit([shelf])
+        assert (seen.standing, seen.work) == (Standing.STOCK, None)
+        assert seen.errand is not None
+        assert seen.errand.methods == {"Download"}
+        given = await fleet.give(seen.device_id, seen.errand.methods, lambda device, digest, size: f"http://fw/{digest}/{device}/{size}")
+        assert given is not None
+        assert isinstance(given.rpc, Download)
+        assert given.rpc.url == f"http://fw/{IMAGE.sha256}/{seen.device_id}/9"
+        assert [len((await fleet.orders(answer.device_id)).wanted) for answer in await fleet.admit([shelf])] == [1], "no second one today"
+        (entry, *_) = await fleet.stock(limit=1)
+        assert (entry.software_version, entry.wanted_version, entry.ready) == ("7.0", "8.0", False)
+        (line,) = await fleet.admit([replace(shelf, peer_ip="192.0.2.1", device=replaced(shelf.device, serial_number="S1"))])
+        assert (line.reason, line.errand) == ("in_stock_on_a_line", None), "stock that is at a customer's proves itself"
+        await fleet.admit([replace(shelf, device=replaced(shelf.device, serial_number="S2"), parameters=new)])
+        ready = {entry.serial_number: entry.ready for entry in await fleet.stock()}
+        assert (ready["S0"], ready["S2"]) == (False, True)
+        assert (await fleet.orders((await fleet.stock())[2].device_id)).wanted == (), "it has the version already"
+        (model, _) = await fleet.models()
+        assert (model.stock_version, model.stock_sha256) == ("8.0", IMAGE.sha256)
+        await fleet.clear_stock_firmware("anna", model.model_id)
+        assert {entry.wanted_version for entry in await fleet.stock()} == {""}
+
+    run(database_url, tmp_path, body)
+
+
+def test_replacements_that_wait_say_which_line_and_whose_it_is(database_url: str, tmp_path: Path) -> None:
+    async def body(fleet: FleetService) -> None:
+        await fleet.import_devices("anna", io.StringIO("oui,product_class,serial_number,state,line\n00040E,FRITZ,OLD,shipped,L1\n"))
+        (old,) = await fleet.admit([inform("OLD")])
+        await fleet.admit([inform("NEW"), inform("OTHER", peer_ip="192.0.2.2")])
+        other, new = await fleet.pending()
+        assert (new.serial_number, new.line, new.reason, new.holder_id, new.holder_serial) == (
+            "NEW", "L1", "line_has_another_device", old.device_id, "OLD",
+        )  # fmt: skip
+        assert (other.line, other.reason, other.holder_id) == ("L2", "unknown_on_line", 0)
+        assert await fleet.pending(before=other.device_id) == (new,)
+        await fleet.admit([inform("NEW", peer_ip="192.0.2.2")])
+        assert [entry.line for entry in await fleet.pending()] == ["L2", "L2"], "where it was seen last"
+        await fleet.verify("anna", new.device_id, "L1")
+        await fleet.admit([inform("NEW")])
+        assert [entry.serial_number for entry in await fleet.pending()] == ["OTHER"]
+
+    run(database_url, tmp_path, body)
+
+
+def test_tables_of_a_device_tell_what_stands_behind_it_over_several_sessions(database_url: str, tmp_path: Path) -> None:
+    hosts = "InternetGatewayDevice.LANDevice.1.Hosts.Host."
+
+    async def body(fleet: FleetService) -> None:
+        (seen,) = await fleet.admit([inform("A1")])
+        told = [{f"{hosts}1.MACAddress": "AA-BB-CC-00-11-22", f"{hosts}1.Active": "1"}, {f"{hosts}1.HostName": "attic-repeater"}, {}]
+        found = []
+        for number, learned in enumerate(told):
+            work = Work(device_id=seen.device_id, learned=learned)
+            await fleet.settle([SessionDone(device_id=seen.device_id, session_id=f"s{number}", work=work, at_ms=NOW)])
+            found.append([(entry.mac, entry.name, entry.kind) for entry in await fleet.behind(seen.device_id)])
+        mac = "aa:bb:cc:00:11:22"
+        assert found == [[(mac, "", BehindKind.HOST)], *[[(mac, "attic-repeater", BehindKind.REPEATER)]] * 2]
 
     run(database_url, tmp_path, body)
 

@@ -21,7 +21,7 @@ insert into fleet.wanted_orders (device_id, method, argument, state, asked_by, a
 select d.device_id, 'Download', f.sha256, 'waiting', 'stock', ringfence.at(%(now_ms)s::bigint), ringfence.at(%(now_ms)s::bigint),
     ringfence.at(%(expires_ms)s::bigint), ringfence.at(%(now_ms)s::bigint)
 from fleet.devices d join fleet.models m using (model_id) join fleet.firmware f on f.sha256 = m.stock_sha256
-where d.device_id = any(%(devices)s::bigint[]) and d.life = 'in_stock' and d.software_version <> f.version
+where d.device_id = any(%(devices)s::bigint[]) and d.life = 'in_stock' and d.software_version not in ('', f.version)
     and not exists (select from fleet.wanted_orders w where w.device_id = d.device_id and w.method = 'Download'
         and (w.state in ('waiting', 'given') or w.asked_at > ringfence.at(%(again_ms)s::bigint)))
 on conflict (device_id, method, argument) where state in ('waiting', 'given') do nothing
