@@ -5,7 +5,15 @@ from collections.abc import Callable
 from typing import Self
 
 from ringfence.protocols.cwmp import AcsConnection, HandedOver, InformReceived, RequestReceived, ResponseReceived, built_in
-from ringfence.protocols.cwmp.messages import AcsRequest, Inform, InformResponse, TransferComplete, TransferCompleteResponse
+from ringfence.protocols.cwmp.messages import (
+    AcsRequest,
+    AutonomousTransferComplete,
+    AutonomousTransferCompleteResponse,
+    Inform,
+    InformResponse,
+    TransferComplete,
+    TransferCompleteResponse,
+)
 from ringfence.protocols.digest import Algorithm, Challenge, build_challenge, expected_response, hash_text, parse_credentials
 
 Script = Callable[[Inform], list[AcsRequest]]
@@ -23,6 +31,7 @@ class TestAcs:
         self.informs: list[Inform] = []
         self.answers: list[object] = []
         self.transfers: list[TransferComplete] = []
+        self.autonomous: list[AutonomousTransferComplete] = []
         self.heads: list[str] = []
         self.connections = 0
         self.url = ""
@@ -71,6 +80,9 @@ class TestAcs:
             case RequestReceived(TransferComplete() as request):
                 self.transfers.append(request)
                 return _http(200, talk.respond(TransferCompleteResponse()))
+            case RequestReceived(AutonomousTransferComplete() as request):
+                self.autonomous.append(request)
+                return _http(200, talk.respond(AutonomousTransferCompleteResponse()))
             case ResponseReceived():
                 self.answers.append(event.response)
             case HandedOver():

@@ -37,6 +37,8 @@ from ringfence.protocols.cwmp.messages import (
     SetParameterValues,
     SetParameterValuesResponse,
     UnknownMessage,
+    Upload,
+    UploadResponse,
 )
 from ringfence.simulators.devices.behaviour import SMALL_LIST, SMALL_READ, Oddity
 
@@ -45,9 +47,11 @@ if TYPE_CHECKING:
 
 METHODS = (
     "GetRPCMethods", "SetParameterValues", "GetParameterValues", "GetParameterNames", "SetParameterAttributes", "GetParameterAttributes",
-    "AddObject", "DeleteObject", "Reboot", "Download", "ScheduleInform", "FactoryReset", "GetQueuedTransfers",
+    "AddObject", "DeleteObject", "Reboot", "Download", "Upload", "ScheduleInform", "FactoryReset", "GetQueuedTransfers",
     "GetAllQueuedTransfers",
 )  # fmt: skip
+_UPLOADS = frozenset({"1 ", "2 ", "3 ", "4 "})
+"""Configuration and logs."""
 
 
 def answer(device: "Device", request: AcsRequest | UnknownMessage) -> DeviceResponse | Fault:
@@ -111,10 +115,13 @@ def _order(device: "Device", request: AcsRequest | UnknownMessage) -> DeviceResp
         case GetRPCMethods():
             return GetRPCMethodsResponse(METHODS)
         case Download():
-            if device.busy:
-                return Fault(9004, "Resources exceeded")
-            firmware = request.file_type.startswith("1 ")
-            return DownloadResponse(1) if firmware else Fault(9003, "Invalid arguments")
+            if not request.file_type.startswith("1 "):
+                return Fault(9003, "Invalid arguments")
+            return DownloadResponse(1) if device.enqueue(request) else Fault(9004, "Resources exceeded")
+        case Upload():
+            if request.file_type[:2] not in _UPLOADS:
+                return Fault(9003, "Invalid arguments")
+            return UploadResponse(1) if device.enqueue(request) else Fault(9004, "Resources exceeded")
         case Reboot():
             return RebootResponse()
         case FactoryReset():
@@ -123,12 +130,16 @@ def _order(device: "Device", request: AcsRequest | UnknownMessage) -> DeviceResp
             device.world.later(seconds, lambda: _scheduled(device, command_key))
             return ScheduleInformResponse()
         case GetQueuedTransfers():
-            return GetQueuedTransfersResponse((QueuedTransfer("", 2),) if device.busy else ())
+            return GetQueuedTransfersResponse(tuple(QueuedTransfer(order.command_key, state) for order, state in device.transfers))
         case GetAllQueuedTransfers():
-            running = (AnyQueuedTransfer("", 2, True, "1 Firmware Upgrade Image"),) if device.busy else ()
-            return GetAllQueuedTransfersResponse(running)
+            return GetAllQueuedTransfersResponse(tuple(_queued(order, state) for order, state in device.transfers))
         case _:
             return Fault(9000, "Method not supported")
+
+
+def _queued(order: Download | Upload, state: int) -> AnyQueuedTransfer:
+    download = isinstance(order, Download)
+    return AnyQueuedTransfer(order.command_key, state, download, order.file_type, order.file_size if isinstance(order, Download) else 0)
 
 
 def _scheduled(device: "Device", command_key: str) -> None:

@@ -52,6 +52,18 @@ class Oddity(StrEnum):
 SMALL_READ, SMALL_LIST = 64, 512
 
 
+_SHARES = (
+    "download_failure",
+    "wrong_image",
+    "brick",
+    "silence",
+    "own_update",
+    "tells_own_update",
+    "owner_reset",
+    "forgets_key",
+)
+
+
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Distributions. Pairs are the ends of an even distribution, shares lie between 0 and 1, times are simulated seconds."""
 
@@ -72,6 +84,12 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     own_update: float = 0.0
     """Within the first day the owner updates by himself."""
     own_version: str = "9.9.9"
+    tells_own_update: float = 0.0
+    """Of the owners' updates: told with AutonomousTransferComplete; the others show in the version alone."""
+    owner_reset: float = 0.0
+    """Within the first day the owner presses the button: URL and credentials of the factory again."""
+    forgets_key: float = 0.0
+    """Tells of a transfer without its CommandKey."""
     oddities: tuple[Oddity, ...] = ()
 
     def __post_init__(self) -> None:
@@ -79,7 +97,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             low, high = getattr(self, name)
             if not 0 <= low <= high:
                 raise ValueError(f"{name} goes from the smaller to the larger number")
-        for name in ("download_failure", "wrong_image", "brick", "silence", "own_update"):
+        for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share between 0 and 1")
         if self.periodic_seconds < 1 or self.download_bytes_per_second[0] < 1:

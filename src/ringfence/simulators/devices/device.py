@@ -5,28 +5,40 @@ it (a transfer's when the ACS has answered the TransferComplete), so that lost s
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ringfence.base.errors import PeerError, RingfenceError, UnavailableError
+from ringfence.base.errors import RingfenceError
 from ringfence.base.secret import Secret
-from ringfence.protocols.cwmp.messages import DeviceId, Download, Event, FactoryReset, Inform, ParameterValue, Reboot, TransferComplete
+from ringfence.protocols.cwmp.messages import (
+    AutonomousTransferComplete,
+    DeviceId,
+    Download,
+    Event,
+    FactoryReset,
+    Inform,
+    ParameterValue,
+    Reboot,
+    TransferComplete,
+    Upload,
+)
 from ringfence.simulators.devices.behaviour import Oddity, between, draw, retry_wait
-from ringfence.simulators.devices.images import ImageReader
 from ringfence.simulators.devices.session import run_session
+from ringfence.simulators.devices.transfers import transfer
 from ringfence.simulators.devices.tree import Model, Tree
-from ringfence.simulators.devices.wire import fetch
 
 if TYPE_CHECKING:
     from ringfence.simulators.devices.world import World
 
 BOOTSTRAP, BOOT, PERIODIC, SCHEDULED = "0 BOOTSTRAP", "1 BOOT", "2 PERIODIC", "3 SCHEDULED"
 VALUE_CHANGE, CONNECTION_REQUEST, TRANSFER_COMPLETE = "4 VALUE CHANGE", "6 CONNECTION REQUEST", "7 TRANSFER COMPLETE"
-_WITH_TRANSFER = frozenset({TRANSFER_COMPLETE, "M Download", "M Upload"})
+AUTONOMOUS = "10 AUTONOMOUS TRANSFER COMPLETE"
+_WITH_TRANSFER = frozenset({TRANSFER_COMPLETE, AUTONOMOUS, "M Download", "M Upload"})
 MAX_EVENTS = 64
-FETCH_ATTEMPTS = 4
+MAX_TRANSFERS = 3
+"""The least that TR-069 A.3.2.8 allows."""
 _INFORMED = (
     "DeviceSummary",
     "DeviceInfo.SpecVersion",
@@ -58,11 +70,13 @@ class Device:
         "_changes",
         "_downloads",
         "_events",
+        "_queue",
         "_session",
         "_timer",
         "_transfer",
         "index",
         "power",
+        "running",
         "told",
         "tree",
         "world",
@@ -75,11 +89,13 @@ class Device:
         own = {"DeviceInfo.SerialNumber": f"RF{world.settings.seed:02d}{index:08d}", "ManagementServer.URL": world.settings.acs}
         self.tree = Tree(model, {model.root + name: value for name, value in own.items()})
         self.power = Power.OFF
-        self.told: tuple[TransferComplete, ...] = ()
+        self.told: tuple[TransferComplete | AutonomousTransferComplete, ...] = ()
         """Finished transfers that the ACS has not acknowledged."""
         self._events: tuple[Event, ...] = (Event(BOOTSTRAP),)
         self._changes: tuple[str, ...] = ()
         self._attempt = 0
+        self.running: Download | Upload | None = None
+        self._queue: tuple[Download | Upload, ...] = ()
         self._downloads = 0
         self._again = False
         self._timer: asyncio.TimerHandle | None = None
@@ -105,9 +121,10 @@ class Device:
         return self.of("ManagementServer.URL")
 
     @property
-    def busy(self) -> bool:
-        """Whether a transfer is under way."""
-        return self._transfer is not None
+    def transfers(self) -> tuple[tuple[Download | Upload, int], ...]:
+        """What runs (state 2) and what waits (1), as GetAllQueuedTransfers tells it."""
+        running = () if self.running is None else ((self.running, 2),)
+        return (*running, *((order, 1) for order in self._queue))
 
     def login(self) -> tuple[str, Secret]:
         """User name and password at the ACS: those it was given, else those of the factory."""
@@ -140,13 +157,11 @@ class Device:
         self._stop()
         self.power = Power.BOOTING
         self.world.count("boots")
-        seconds = between(self.world.settings.behaviour.boot_seconds, self._draw("boot")) if wait is None else wait
+        seconds = between(self.world.settings.behaviour.boot_seconds, self.draw("boot")) if wait is None else wait
         self._after(seconds, self._silent if silent else self._booted)
 
     def power_off(self) -> None:
         """At once, whatever it was doing. A transfer that ran has failed."""
-        if self._transfer is not None:
-            self._tell("", 9010, "File transfer failure", self.world.time_text())
         self._stop()
         if self.power is not Power.BRICKED:
             self.power = Power.OFF
@@ -154,16 +169,19 @@ class Device:
     def _booted(self) -> None:
         self.power = Power.UP
         self.wake(BOOT)
+        self._transfer_next()
 
     def _silent(self) -> None:
         self.power = Power.SILENT
         self.world.count("silent_boots")
 
     def _stop(self) -> None:
-        for task in (self._session, self._transfer):
-            if task is not None and task is not asyncio.current_task():
-                task.cancel()
-        self._session = self._transfer = None
+        power, self.power = self.power, Power.OFF
+        self._break_off()
+        self.power = power
+        if self._session is not None and self._session is not asyncio.current_task():
+            self._session.cancel()
+        self._session = self._transfer = self.running = None
         self._again = False
         if self._timer is not None:
             self._timer.cancel()
@@ -202,7 +220,7 @@ class Device:
             self._events = tuple(event for event in self._events if event.event_code not in _WITH_TRANSFER)
 
     async def _run(self) -> None:
-        after: list[Download | Reboot | FactoryReset | None] = []
+        after: list[Reboot | FactoryReset] = []
         try:
             async with self.world.gate:
                 self.world.count("sessions")
@@ -213,29 +231,15 @@ class Device:
             self.world.count("session_failures")
             self.world.count(f"failed_{failed.reason if isinstance(failed, RingfenceError) else 'timeout'}")
             self._attempt += 1
-            self._after(retry_wait(self._attempt, self._draw("retry")), self._retry)
+            self._after(retry_wait(self._attempt, self.draw("retry")), self._retry)
+            self._obey(after)  # What it had answered it does, whatever became of the session.
             return
         finally:
             if self._session is asyncio.current_task():
                 self._session = None
-        self._settle(after[-1] if after else None)
         self.world.count("sessions_done")
-
-    def _retry(self) -> None:
-        if self.power is Power.UP and self._session is None:
-            self._session = self.world.start(self._run())
-
-    def _settle(self, order: Download | Reboot | FactoryReset | None) -> None:
-        if isinstance(order, FactoryReset):
-            self.tree.reset()
-            self.note(BOOTSTRAP)
-        if isinstance(order, Reboot):
-            self.note("M Reboot", order.command_key)
-        if isinstance(order, (Reboot, FactoryReset)):
-            self.power_on()
+        if self._obey(after):
             return
-        if isinstance(order, Download):
-            self._transfer = self.world.start(self._download(order))
         if self._again:
             self._again = False
             self._session = self.world.start(self._run())
@@ -244,6 +248,35 @@ class Device:
         seconds = float(own) if own.isdigit() and int(own) > 0 else self.world.settings.behaviour.periodic_seconds
         if self.of("ManagementServer.PeriodicInformEnable") in {"1", "true", ""}:
             self._after(seconds, lambda: self.wake(PERIODIC))
+
+    def _retry(self) -> None:
+        if self.power is Power.UP and self._session is None:
+            self._session = self.world.start(self._run())
+
+    def _obey(self, orders: Sequence[Reboot | FactoryReset]) -> bool:
+        """Do what a session ordered, in its order; True when the device boots. Transfers wait until it is back."""
+        for order in orders:
+            if isinstance(order, FactoryReset):
+                self._forget()
+            else:
+                self.note("M Reboot", order.command_key)
+        if orders:
+            self.power_on()
+        else:
+            self._transfer_next()
+        return bool(orders)
+
+    def factory_reset(self) -> None:
+        """The owner presses the button: the factory's URL and credentials again."""
+        if self.power is Power.UP:
+            self.world.count("owner_resets")
+            self._forget()
+            self.power_on()
+
+    def _forget(self) -> None:
+        self.tree.reset()
+        self._queue = ()
+        self.note(BOOTSTRAP)
 
     def changed(self, names: tuple[str, ...]) -> None:
         """Values changed from inside, by an owner or a call: what has active notification opens a session (3.7.1.5)."""
@@ -259,76 +292,71 @@ class Device:
     def own_update(self) -> None:
         """The owner installs firmware by himself."""
         if self.power is Power.UP:
-            self._install(self.world.settings.behaviour.own_version)
+            behaviour, now = self.world.settings.behaviour, self.world.time_text()
+            self._install(behaviour.own_version)
             self.world.count("own_updates")
+            if self.draw("tells_own_update") < behaviour.tells_own_update:
+                kind = "1 Firmware Upgrade Image"
+                self.told = (*self.told, AutonomousTransferComplete("", "", True, kind, start_time=now, complete_time=now))
+                self.note(AUTONOMOUS)
+            self.note(VALUE_CHANGE)  # SoftwareVersion is always noticed (TR-069 3.7.1.5).
             self.power_on()
-
-    async def _download(self, order: Download) -> None:
-        """Fetch, check, install, reboot; or tell why not."""
-        behaviour, started = self.world.settings.behaviour, self.world.time_text()
-        await self.world.sleep(order.delay_seconds)
-        self._downloads += 1
-        reader = ImageReader()
-        try:
-            await self._fetch(order, reader)
-            if order.file_size and reader.size != order.file_size:
-                raise PeerError("The image has another size than was said.", reason="image_size")
-            head = reader.finish(self.tree.model.product_class)
-        except RingfenceError as failed:
-            self._transfer = None
-            code, text = _FAULTS.get(failed.reason, (9017, "File transfer failure: unable to complete download"))
-            self.world.count("downloads_failed")
-            self._tell(order.command_key, code, text, started)
-            self.wake(TRANSFER_COMPLETE)
-            return
-        self.world.count("downloads")
-        self._transfer = None
-        self._tell(order.command_key, 0, "", started)
-        if self._draw("wrong_image") < behaviour.wrong_image:
-            self.world.count("wrong_images")
-        else:
-            self._install(head.version)
-        if self._draw("brick") < behaviour.brick:
-            self._stop()
-            self.power = Power.BRICKED
-            self.world.count("bricks")
-            return
-        if self._draw("silence") < behaviour.silence:
-            self.power = Power.SILENT
-            self.world.count("silences")
-        self.power_on()
-
-    async def _fetch(self, order: Download, reader: ImageReader) -> None:
-        rate = between(self.world.settings.behaviour.download_bytes_per_second, self._draw("rate"))
-        broken = self._draw("download_failure") < self.world.settings.behaviour.download_failure
-        limit = (order.file_size or 100_000) * self._draw("broken_at") if broken else float("inf")
-        for attempt in range(1, FETCH_ATTEMPTS + 1):
-            try:
-                async with self.world.downloads:
-                    async for data in fetch(order.url, reader.size, self.world.settings.tls):
-                        reader.feed(data)
-                        self.world.count("bytes", len(data))
-                        if reader.size > limit:
-                            raise PeerError("The line broke down.", reason="broken_download")
-                        await self.world.sleep(len(data) / rate)
-            except UnavailableError:
-                if attempt == FETCH_ATTEMPTS:
-                    raise
-            except PeerError as refused:
-                if refused.reason not in {"http_503", "http_429"} or attempt == FETCH_ATTEMPTS:
-                    raise
-            else:
-                return
-            self.world.count("resumed")
-            await self.world.sleep(retry_wait(attempt, self._draw("resume")))
 
     def _install(self, version: str) -> None:
         self.tree.own[f"{self.tree.model.root}DeviceInfo.SoftwareVersion"] = version
 
-    def _tell(self, command_key: str, code: int, text: str, started: str) -> None:
-        self.told = (*self.told, TransferComplete(command_key, code, text, started, self.world.time_text()))
+    def enqueue(self, order: Download | Upload) -> bool:
+        """Take an order on; False when there are as many as it can remember. It begins when the session is over."""
+        if len(self.transfers) >= MAX_TRANSFERS:
+            return False
+        self._queue = (*self._queue, order)
+        return True
+
+    def transferred(self, order: Download | Upload, code: int, text: str, started: str) -> None:
+        """A transfer ended: its TransferComplete waits for the next session."""
+        self.running = self._transfer = None
+        behaviour = self.world.settings.behaviour
+        key = "" if self.draw("forgets_key") < behaviour.forgets_key else order.command_key
+        self.told = (*self.told, TransferComplete(key, code, text, started, self.world.time_text()))
         self.note(TRANSFER_COMPLETE)
-        self.note("M Download", command_key)
+        self.note("M Download" if isinstance(order, Download) else "M Upload", key)
+        if code or isinstance(order, Upload):
+            self.wake(TRANSFER_COMPLETE)
+            self._transfer_next()
+
+    def installed(self, version: str) -> None:
+        """The image was good: it is installed, and the device comes back with it, or as its lot is."""
+        behaviour = self.world.settings.behaviour
+        if self.draw("wrong_image") < behaviour.wrong_image:
+            self.world.count("wrong_images")
+        else:
+            self._install(version)
+        if self.draw("brick") < behaviour.brick:
+            self._stop()
+            self.power = Power.BRICKED
+            self.world.count("bricks")
+            return
+        if self.draw("silence") < behaviour.silence:
+            self.power = Power.SILENT
+            self.world.count("silences")
+        self.power_on()
+
+    def _transfer_next(self) -> None:
+        """Begin the order that waits longest, if none runs."""
+        if self.running is None and self._queue and self.power in {Power.UP, Power.SILENT}:
+            self.running, *rest = self._queue
+            self._queue = tuple(rest)
+            self._downloads += 1
+            self._transfer = self.world.start(transfer(self, self.running))
+
+    def _break_off(self) -> None:
+        """Power or a reboot ends the transfer that runs."""
+        if self.running is not None and self._transfer is not None and self._transfer is not asyncio.current_task():
+            self._transfer.cancel()
+            self.world.count("transfers_broken_off")
+            order, queue, self._queue = self.running, self._queue, ()
+            self.transferred(order, 9010, "File transfer failure", self.world.time_text())
+            self._queue = queue
 
     # Time and chance ---------------------------------------------------------------------------------------------------
 
@@ -337,18 +365,6 @@ class Device:
             self._timer.cancel()
         self._timer = self.world.later(seconds, then)
 
-    def _draw(self, what: str) -> float:
+    def draw(self, what: str) -> float:
+        """An even number from 0 to below 1, the same for the same device, event and count of transfers."""
         return draw(self.world.settings.seed, self.index, what, self._downloads * 1_000 + self._attempt)
-
-
-_FAULTS = {
-    "http_401": (9012, "File transfer server authentication failure"),
-    "http_403": (9016, "File transfer failure: unable to access file"),
-    "http_404": (9016, "File transfer failure: unable to access file"),
-    "no_connection": (9015, "File transfer failure: unable to contact file server"),
-    "bad_url": (9013, "Unsupported protocol for file transfer"),
-    "no_image": (9018, "File transfer failure: file corrupted"),
-    "broken_image": (9018, "File transfer failure: file corrupted"),
-    "image_size": (9018, "File transfer failure: file corrupted"),
-    "foreign_image": (9019, "File transfer failure: file authentication failure"),
-}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ringfence.base.errors import PeerError, UnavailableError
 from ringfence.protocols.cwmp import Answered, Asked, DeviceConnection, Informed, OneMore, SessionEnded
-from ringfence.protocols.cwmp.messages import Download, FactoryReset, Fault, Reboot
+from ringfence.protocols.cwmp.messages import FactoryReset, Fault, Reboot
 from ringfence.protocols.digest import Challenge, is_digest, parse_challenge
 from ringfence.protocols.digest import answer as digest_answer
 from ringfence.simulators.devices.answers import answer
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from ringfence.simulators.devices.device import Device
 
 MAX_ROUNDS = 10_000
-Order: TypeAlias = Download | Reboot | FactoryReset
+Order: TypeAlias = Reboot | FactoryReset
 
 
-async def run_session(device: "Device", after: list[Order | None]) -> None:
+async def run_session(device: "Device", after: list[Order]) -> None:
     """From Inform to the end. What is to be done afterwards is added to `after`. PeerError or UnavailableError when it failed."""
     post = Poster(device)
     try:

@@ -71,6 +71,11 @@ class Tree:
         self._changed = self._added = self._notify = None
         self._removed = ()
 
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Names of the parameters whose value is not the factory's."""
+        return tuple(sorted(self._changed or ()))
+
     def value(self, name: str) -> str | None:
         """A parameter's value, or None where there is none of the name."""
         if self._changed is not None and (changed := self._changed.get(name)) is not None:

@@ -206,6 +206,20 @@ async def connect(target: Target, tls: ssl.SSLContext | None, source: str = "") 
     return protocol
 
 
+async def put(url: str, data: bytes, tls: ssl.SSLContext | None, authorization: str = "") -> None:
+    """Send a file. PeerError when the server refuses, UnavailableError when it is not there or breaks off."""
+    target = target_of(url)
+    login = f"Authorization: {authorization}\r\n" if authorization else ""
+    connection = await connect(target, tls)
+    try:
+        head = f"PUT {target.path} HTTP/1.1\r\nHost: {target.authority}\r\n{login}Content-Length: {len(data)}\r\n\r\n"
+        reply = await connection.post(head.encode("latin-1"), data)
+    finally:
+        connection.close()
+    if not 200 <= reply.status < 300:
+        raise PeerError(f"The file host answered {reply.status}.", reason=f"http_{reply.status}")
+
+
 async def fetch(url: str, offset: int, tls: ssl.SSLContext | None, authorization: str = "") -> AsyncIterator[bytes]:
     """The bytes of a file from an offset on.
 

@@ -78,6 +78,8 @@ class World:
             device.power_on(between(behaviour.first_inform_seconds, draw(seed, device.index, "first")))
             if behaviour.own_update and draw(seed, device.index, "own_update") < behaviour.own_update:
                 self.later(DAY_SECONDS * draw(seed, device.index, "own_update_at"), device.own_update)
+            if behaviour.owner_reset and draw(seed, device.index, "owner_reset") < behaviour.owner_reset:
+                self.later(DAY_SECONDS * draw(seed, device.index, "owner_reset_at"), device.factory_reset)
 
     def power_cut(self, share: float = 1.0) -> None:
         """All of a share lose power at once and boot when it returns, each in its own time."""
