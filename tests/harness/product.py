@@ -44,7 +44,7 @@ class Product:
         self._stack = ExitStack()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.console_port, self.api_port = free_port(), free_port()
-        self.acs_port, self.bootstrap_port = free_port(), free_port()
+        self.acs_port, self.bootstrap_port, self.firmware_port = free_port(), free_port(), free_port()
 
     def __enter__(self) -> Self:
         try:
@@ -125,6 +125,8 @@ class Product:
             "RINGFENCE_API__LISTEN": f"127.0.0.1:{self.api_port}",
             "RINGFENCE_ACS__MANAGED__LISTEN": f"127.0.0.1:{self.acs_port}",
             "RINGFENCE_ACS__BOOTSTRAP__LISTEN": f"127.0.0.1:{self.bootstrap_port}",
+            "RINGFENCE_ACS__FIRMWARE__LISTEN": f"127.0.0.1:{self.firmware_port}",
+            "RINGFENCE_ACS__FIRMWARE__URL": f"http://127.0.0.1:{self.firmware_port}",
             "RINGFENCE_METRICS__BASE_PORT": str(self._metrics_port),
             "RINGFENCE_DETECTION__MODE": self._mode,
         }

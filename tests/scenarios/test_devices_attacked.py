@@ -20,6 +20,7 @@ from ringfence.base.clock import system_clock
 from ringfence.base.secret import Secret
 from ringfence.fleet.adapters import FLEET_KEY, FileKeys, Sealer
 from ringfence.fleet.desired import Wish
+from ringfence.fleet.image_urls import ImageGrant, sign
 from ringfence.fleet.model import REALM, InformSeen, Lane, Proof
 from ringfence.fleet.service import FleetService
 from ringfence.protocols.cwmp import DeviceConnection
@@ -48,20 +49,20 @@ class Attack:
 class Stranger:
     """A peer with an address of its own."""
 
-    def __init__(self, address: str, port: int) -> None:
-        self.address, self._port = address, port
+    def __init__(self, address: str, product: Product) -> None:
+        self.address, self.product, self._port = address, product, product.acs_port
 
     @contextlib.asynccontextmanager
-    async def connected(self, address: str = "") -> AsyncIterator[Line]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, local_addr=(address or self.address, 0))
+    async def connected(self, address: str = "", port: int = 0) -> AsyncIterator[Line]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port or self._port, local_addr=(address or self.address, 0))
         try:
             yield Line(reader, writer)
         finally:
             writer.close()
 
-    async def raw(self, *pieces: bytes, pause: float = 0.0) -> int:
+    async def raw(self, *pieces: bytes, pause: float = 0.0, port: int = 0) -> int:
         """Send pieces as they are; the status that comes back."""
-        async with self.connected() as line:
+        async with self.connected(port=port) as line:
             answer = asyncio.ensure_future(line.status())
             for piece in pieces:
                 if answer.done() or not await line.write(piece):
@@ -152,6 +153,23 @@ def bytes_of(*pieces: bytes, pause: float = 0.0) -> Callable[[Stranger], Awaitab
     return lambda stranger: stranger.raw(*pieces, pause=pause)
 
 
+def fetch(path: str, *headers: str, method: str = "GET") -> Callable[[Stranger], Awaitable[int]]:
+    """A request to the firmware host."""
+    head = "\r\n".join((f"{method} {path} HTTP/1.1", "Host: fw", *headers, "", "")).encode()
+    return lambda stranger: stranger.raw(head, port=stranger.product.firmware_port)
+
+
+async def fetch_slowly(stranger: Stranger) -> int:
+    return await stranger.raw(b"GET / HTTP/1.1\r\n", *[b"X: y\r\n"] * 60, pause=0.5, port=stranger.product.firmware_port)
+
+
+async def others_link(stranger: Stranger) -> int:
+    """A link that was made for one device, with another device in it."""
+    grant = ImageGrant(digest="a" * 64, device_id=1, size=9, expires_s=system_clock() // 1000 + 600)
+    link = sign(b"k" * 32, grant)
+    return await fetch(link.replace("/1/9/", "/2/9/"))(stranger)
+
+
 HEAD = b"POST /acs HTTP/1.1\r\nHost: acs\r\n"
 XXE = b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>'
 LAUGHS = b'<!DOCTYPE x [<!ENTITY a "' + b"a" * 50_000 + b'">]><x>' + b"&a;" * 50_000 + b"</x>"
@@ -191,6 +209,18 @@ ATTACKS = (
         400,
         "not_http",
     ),
+    Attack("firmware: a path that climbs", fetch("/firmware/../../../etc/passwd"), 403, "firmware_bad_link"),
+    Attack("firmware: a path that climbs, encoded", fetch("/firmware/%2e%2e/%2e%2e/etc/passwd"), 403, "firmware_bad_link"),
+    Attack("firmware: a name in the place of a hash", fetch(f"/firmware/{'/' * 64}/1/9/9999999999/{'0' * 64}"), 403, "firmware_bad_link"),
+    Attack("firmware: a key file", fetch("/keys/fleet.key"), 403, "firmware_bad_link"),
+    Attack(
+        "firmware: a signature that was guessed", fetch(f"/firmware/{'a' * 64}/1/9/9999999999/{'0' * 64}"), 403, "firmware_bad_signature"
+    ),
+    Attack("firmware: a link of another device", others_link, 403, "firmware_bad_signature"),
+    Attack("firmware: nginx asked to check a climb", fetch("/firmware-check", "X-Original-URI: /firmware/../x"), 403, "firmware_bad_link"),
+    Attack("firmware: another method", fetch("/firmware/x", method="PUT"), 405, "firmware_bad_method"),
+    Attack("firmware: a header without end", fetch("/", "X-Pad: " + "a" * 20_000), 400, "firmware_header_too_large"),
+    Attack("firmware: a header that comes slowly", fetch_slowly, 400, "firmware_slow_header"),
 )
 
 
@@ -219,7 +249,7 @@ async def furnish(product: Product) -> None:
 
 def test_every_attack_is_refused_and_audited_and_an_honest_device_is_served(product: Product) -> None:
     async def play() -> list[int]:
-        strangers = [Stranger(f"127.0.1.{place + 1}", product.acs_port) for place in range(len(ATTACKS))]
+        strangers = [Stranger(f"127.0.1.{place + 1}", product) for place in range(len(ATTACKS))]
         return await asyncio.gather(*(attack.play(stranger) for attack, stranger in zip(ATTACKS, strangers, strict=True)))
 
     statuses = asyncio.run(play())
@@ -239,7 +269,7 @@ def test_every_attack_is_refused_and_audited_and_an_honest_device_is_served(prod
 
 
 async def serve_an_honest_device(product: Product) -> None:
-    stranger = Stranger("127.0.3.1", product.acs_port)
+    stranger = Stranger("127.0.3.1", product)
     async with stranger.connected() as line:
         assert (await stranger.signed_in(line, OWN))[0] == 200
         assert (await line.post(b""))[0] == 204

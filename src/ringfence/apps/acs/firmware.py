@@ -44,6 +44,17 @@ class Request:
     headers: dict[str, str]
 
 
+async def _read_head(reader: asyncio.StreamReader) -> bytes:
+    """Up to the empty line. PeerError when it comes too slowly or has no end."""
+    try:
+        async with asyncio.timeout(HEAD_SECONDS):
+            return (await reader.readuntil(b"\r\n\r\n"))[:-4]
+    except TimeoutError:
+        raise PeerError("The request took too long.", reason="slow_header") from None
+    except asyncio.LimitOverrunError:
+        raise PeerError("The request is too long.", reason="header_too_large") from None
+
+
 def _read_request(head: bytes) -> Request:
     first, *lines = head.decode("latin-1").split("\r\n")
     parts = first.split(" ")
@@ -91,12 +102,10 @@ class FirmwareHost:
             if self._open > MAX_CONNECTIONS:
                 _answers.labels("busy").inc()
                 return
-            async with asyncio.timeout(HEAD_SECONDS):
-                head = await reader.readuntil(b"\r\n\r\n")
-            await self._answer(_read_request(head[:-4]), writer, peer)
+            await self._answer(_read_request(await _read_head(reader)), writer, peer)
         except PeerError as refused:
             self._refuse(writer, 400, refused.reason, peer)
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
+        except (OSError, asyncio.IncompleteReadError, TimeoutError):
             _answers.labels("broken_off").inc()
         finally:
             self._open -= 1
