@@ -29,7 +29,7 @@ from ringfence.protocols.digest import ha1_of
 from ringfence.runtime.db import Database
 from ringfence.simulators.devices import answers
 from ringfence.simulators.devices.behaviour import Behaviour
-from ringfence.simulators.devices.device import Device
+from ringfence.simulators.devices.device import Device, Power
 from ringfence.simulators.devices.world import World, WorldSettings
 from tests.scenarios.stage import eventually
 
@@ -156,6 +156,7 @@ async def play(folder: Path, told: Told, count: int, victims: list[str], seconds
             stormed = time.monotonic() - began
             sys.stdout.write(f"{len(victims)} deaths in {stormed:.1f} s\n")
             await eventually(lambda: settled(product), "every order has left and is known", seconds=seconds)
+            assert await world.wait(rested, seconds), "whoever was told to restart has"
             left_open = await after_deadlines(product, world, ids)
             await eventually(lambda: all_done(product), "every order is done", seconds=seconds)
         finally:
@@ -167,6 +168,10 @@ async def play(folder: Path, told: Told, count: int, victims: list[str], seconds
             f" {dict(attempts)}, {left_open} waited for their deadline; sessions {world.counters['sessions']},"
             f" failed {world.counters['session_failures']}, commands received {sum(told.keys.values())}\n"
         )
+
+
+def rested(world: World) -> bool:
+    return all(device.power is Power.UP for device in world.devices)
 
 
 async def after_deadlines(product: Product, world: World, ids: dict[int, int]) -> int:

@@ -26,6 +26,7 @@ from ringfence.base.secret import Secret
 from ringfence.fleet.adapters import FLEET_KEY, FileKeys, Sealer
 from ringfence.fleet.binding import Rules
 from ringfence.fleet.model import REALM, Lane
+from ringfence.fleet.orders import ImageUrl
 from ringfence.fleet.service import FleetService
 from ringfence.protocols import digest
 from ringfence.protocols.cwmp import DeviceConnection, build, built_in
@@ -131,6 +132,7 @@ def run(
     most: int = 100,
     rules: Rules | None = None,
     tls: ssl.SSLContext | None = None,
+    image_url: ImageUrl | None = None,
 ) -> None:
     async def main() -> None:
         ensure_key(folder / FLEET_KEY)
@@ -154,6 +156,7 @@ def run(
                 most=most,
                 sessions={},
                 storms=Storms(),
+                image_url=image_url,
                 refused=auditor.refused,
             )
             mint = NonceMint(b"a key of 16 bytes")

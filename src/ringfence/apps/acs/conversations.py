@@ -9,7 +9,7 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -489,9 +489,9 @@ class Conversations:
     async def _move(self, session: Session, move: Move) -> None:
         """Commit what became of an order, now."""
         if session.device_id:
-            done = SessionDone(
-                device_id=session.device_id, session_id=session.session_id, work=None, at_ms=self._shared.clock(), moves=(move,)
-            )
+            shown = replace(move, detail=session.transcript.shown(move.detail))
+            now = self._shared.clock()
+            done = SessionDone(device_id=session.device_id, session_id=session.session_id, work=None, at_ms=now, moves=(shown,))
             await self._shared.settle.do(done)
 
     async def _settle(self, session: Session) -> None:

@@ -69,6 +69,10 @@ class Transcript:
         """What happened that is no message."""
         self._line(text)
 
+    def shown(self, text: str) -> str:
+        """A device's own words without what must not appear."""
+        return _cut(self._without_hidden(text), MAX_VALUE_CHARS)
+
     def taken(self) -> tuple[str, ...]:
         """All lines."""
         self._open()
@@ -81,7 +85,7 @@ class Transcript:
 
     def _add(self, who: str, message: Message) -> None:
         self._open()
-        head, *listed = _lines(redacted(message, self._names), lambda text: _cut(self._without_hidden(text), MAX_VALUE_CHARS))
+        head, *listed = _lines(redacted(message, self._names), self.shown)
         self._line(f"{who}: {head}")
         for line in listed[:MAX_LISTED]:
             self._line(f"  {line}")
