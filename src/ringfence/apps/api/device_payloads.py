@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ringfence.apps.api.payloads import Heard, Said, at
-from ringfence.fleet.behind import Behind
+from ringfence.fleet.behind import Behind, BehindKind
 from ringfence.fleet.model import Device, DevicesImported, Entry, Reported
 
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
@@ -143,6 +143,13 @@ class BehindSaid(Said):
     def of(cls, found: Behind) -> "BehindSaid":
         """From the inventory."""
         return cls(mac=found.mac, name=found.name, kind=found.kind, origin=found.origin)
+
+
+class BehindHeard(Heard):
+    """What a person saw behind a device."""
+
+    name: Word = ""
+    kind: BehindKind = BehindKind.UNKNOWN
 
 
 class SkippedSaid(Said):

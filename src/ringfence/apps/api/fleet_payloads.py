@@ -7,7 +7,7 @@ from pydantic import Field
 
 from ringfence.apps.api.device_payloads import Word
 from ringfence.apps.api.payloads import Heard, Said, at
-from ringfence.fleet.lists.model import Model, Pending, RefusedEntry, StockEntry, StoppedSetting, VersionCount
+from ringfence.fleet.lists.model import DriftEntry, Model, Pending, RefusedEntry, StockEntry, StoppedSetting, VersionCount
 from ringfence.fleet.model import Count, Firmware
 from ringfence.views.coverage import CoverageSeen, Uncovered
 
@@ -127,6 +127,35 @@ class StopList(Said):
     """A page of stops; `next` goes into `after`, empty: that was all."""
 
     stops: list[StopSaid]
+    next: str = ""
+
+
+class DriftSaid(Said):
+    """A parameter that is not as it is wanted. `group` empty: wanted of this device alone; `stopped`: the FaultCode, else 0."""
+
+    device_id: int
+    oui: str
+    product_class: str
+    serial_number: str
+    software_version: str
+    name: str
+    group: str
+    wanted: str
+    reported: str | None
+    stopped: int
+    found_at: datetime | None
+
+    @classmethod
+    def of(cls, entry: DriftEntry) -> "DriftSaid":
+        """From the list."""
+        facts = {name: getattr(entry, name) for name in cls.model_fields.keys() - {"found_at"}}
+        return cls(**facts, found_at=at(entry.found_ms))
+
+
+class DriftList(Said):
+    """A page of what differs, by device and name; `next` goes into `after`, empty: that was all."""
+
+    differences: list[DriftSaid]
     next: str = ""
 
 

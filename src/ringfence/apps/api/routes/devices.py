@@ -8,6 +8,7 @@ from fastapi import Path, Query, Request
 from ringfence.access.model import Permission
 from ringfence.apps.api.device_payloads import (
     PLAIN,
+    BehindHeard,
     BehindSaid,
     DeviceList,
     DeviceSaid,
@@ -35,6 +36,7 @@ MAX_ID = 2**63 - 1
 DeviceNumber = Annotated[int, Path(ge=1, le=MAX_ID)]
 Word = Annotated[str, Query(max_length=128, pattern=PLAIN)]
 Limit = Annotated[int, Query(ge=1, le=500)]
+Mac = Annotated[str, Path(pattern="^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")]
 LIVES = {"stocked": Occurrence.STOCKED, "shipped": Occurrence.SHIPPED, "lost": Occurrence.REPORTED_LOST}
 
 
@@ -123,6 +125,21 @@ async def list_behind(desk: AtDesk, device_id: DeviceNumber) -> list[BehindSaid]
     """Repeaters, powerline adapters and hosts behind it."""
     await desk.inventory.device(device_id)
     return [BehindSaid.of(found) for found in await desk.inventory.behind(device_id)]
+
+
+@routes.put("/devices/{device_id}/behind/{mac}", permission=Permission.DEVICE_MANAGE)
+async def put_behind(desk: AtDesk, actor: Acting, device_id: DeviceNumber, mac: Mac, entry: BehindHeard) -> list[BehindSaid]:
+    """Say what stands behind it; no table of the device overwrites what a person said."""
+    await desk.inventory.put_behind_by_hand(actor.name, device_id, mac, entry.name, entry.kind)
+    await desk.access.audit(actor.name, "put_behind", str(device_id), {"mac": mac, "name": entry.name, "kind": entry.kind.value})
+    return [BehindSaid.of(found) for found in await desk.inventory.behind(device_id)]
+
+
+@routes.delete("/devices/{device_id}/behind/{mac}", permission=Permission.DEVICE_MANAGE)
+async def remove_behind(desk: AtDesk, actor: Acting, device_id: DeviceNumber, mac: Mac) -> None:
+    """Take an entry away; a table of the device may bring it back."""
+    await desk.inventory.remove_behind(actor.name, device_id, mac)
+    await desk.access.audit(actor.name, "remove_behind", str(device_id), {"mac": mac})
 
 
 @routes.post("/devices/{device_id}/wake", permission=Permission.DEVICE_WAKE, status=204)

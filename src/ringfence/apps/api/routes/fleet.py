@@ -11,6 +11,8 @@ from ringfence.apps.api.fleet_payloads import (
     ChangedSaid,
     CountSaid,
     CoverageSaid,
+    DriftList,
+    DriftSaid,
     LabelsHeard,
     ModelSaid,
     PendingList,
@@ -98,6 +100,17 @@ async def lift_stop(desk: AtDesk, actor: Acting, entry: StopHeard) -> None:
     """Try a setting again that a model refused."""
     await desk.inventory.lift_stop(actor.name, **entry.model_dump())
     await desk.access.audit(actor.name, "lift_stop", entry.name, entry.model_dump(exclude={"name"}))
+
+
+@routes.get("/fleet/drift", permission=Permission.DEVICE_READ)
+async def list_drift(
+    desk: AtDesk, group: Annotated[str | None, Query(max_length=64, pattern=PLAIN)] = None, after: Place = "", limit: Limit = 100
+) -> DriftList:
+    """What is not as it is wanted, as the worker compared it last; `group` empty: wanted of one device alone."""
+    key = cast("tuple[int, str]", key_of(after, 0, ""))
+    found = await desk.inventory.drift(group=group, after=key, limit=limit)
+    following = cursor(found[-1].device_id, found[-1].name) if len(found) == limit else ""
+    return DriftList(differences=[DriftSaid.of(entry) for entry in found], next=following)
 
 
 @routes.get("/fleet/refusals", permission=Permission.DEVICE_READ)

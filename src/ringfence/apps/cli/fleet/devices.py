@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ringfence.access.model import Permission
-from ringfence.apps.cli.client import DEFAULT_URL, Api, AsJson, ClientApp, Token, Url, shown, tell, tell_facts
+from ringfence.apps.cli.client import DEFAULT_URL, Api, AsJson, ClientApp, Token, Url, part, shown, tell, tell_facts
 from ringfence.apps.cli.fleet.sought import Device, Oui, Product, number_of, pages
 from ringfence.base.errors import OperatorError
 
@@ -131,6 +131,28 @@ def show_behind(device: Device, url: Url = DEFAULT_URL, token: Token = "", as_js
     """List devices behind a device."""
     api = Api(url, token)
     tell(api.get(f"/devices/{number_of(api, device)}/behind"), as_json=as_json, columns=BEHIND, empty="Nothing is known behind it.")
+
+
+@client.command(
+    "put-behind",
+    permission=Permission.DEVICE_MANAGE,
+    route="PUT /v1/devices/{device_id}/behind/{mac}",
+    help="Say what stands behind a device.",
+)
+def put_behind(
+    device: Device,
+    address: Annotated[str, typer.Argument(help="MAC address of what stands there.")],
+    kind: Annotated[str, typer.Option(help="repeater, powerline, host or unknown.")] = "unknown",
+    name: Annotated[str, typer.Option(help="What people call it.")] = "",
+    url: Url = DEFAULT_URL,
+    token: Token = "",
+    as_json: AsJson = False,
+) -> None:
+    """Put a device behind a device."""
+    api = Api(url, token)
+    mac = part(address.strip().lower().replace("-", ":"))
+    told = api.put(f"/devices/{number_of(api, device)}/behind/{mac}", {"kind": kind, "name": name})
+    tell(told, as_json=as_json, columns=BEHIND, empty="Nothing is known behind it.")
 
 
 @client.command("import", permission=Permission.DEVICE_IMPORT, route="POST /v1/devices/import", help="Add devices from a CSV file.")

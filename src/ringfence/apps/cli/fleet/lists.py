@@ -1,4 +1,4 @@
-"""`ringfence fleet summary|coverage|models|versions|stops|lift-stop|refusals|replacements|stock|region|label`: what people work off."""
+"""`ringfence fleet summary|coverage|models|versions|drift|stops|refusals|replacements|stock|region|label`: what people work off."""
 
 import sys
 from typing import Annotated
@@ -45,6 +45,16 @@ STOPS = (
     ("fault_code", "fault"),
     ("device_id", "first refused by"),
     ("stopped_at", "since"),
+)
+DRIFT = (
+    ("device_id", "device"),
+    ("serial_number", "serial number"),
+    ("name", "parameter"),
+    ("wanted", "wanted"),
+    ("reported", "reported"),
+    ("group", "by group"),
+    ("stopped", "refused with"),
+    ("found_at", "found"),
 )
 REFUSALS = (
     ("last_at", "last"),
@@ -158,6 +168,19 @@ def lift_stop(
     stop = {"oui": oui.upper(), "product_class": product_class, "software_version": version, "name": name}
     Api(url, token).post("/fleet/stops/lift", stop)
     sys.stderr.write("It is asked for again at each device's next Inform; a model that refuses it again is stopped again.\n")
+
+
+@client.command("drift", permission=Permission.DEVICE_READ, route="GET /v1/fleet/drift", help="What is not as it is wanted.")
+def list_drift(
+    group: Annotated[str, typer.Option(help="Only what this group wants.")] = "",
+    limit: Limit = 100,
+    url: Url = DEFAULT_URL,
+    token: Token = "",
+    as_json: AsJson = False,
+) -> None:
+    """List drift, as the worker compared it last."""
+    rows = list(pages(Api(url, token), "/fleet/drift", "differences", limit, group=group))
+    tell(rows, as_json=as_json, columns=DRIFT, empty="Everything is as it is wanted.")
 
 
 @client.command("refusals", permission=Permission.DEVICE_READ, route="GET /v1/fleet/refusals", help="Who was refused as a device.")
