@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from ringfence.access.model import Permission
 from ringfence.apps.console.desk import Desk
+from ringfence.apps.console.dossier import dossier
 from ringfence.apps.console.forms import Short, read_query
 from ringfence.apps.console.places import desk_of, said
 from ringfence.apps.console.routing import Acting, Pages
@@ -71,7 +72,6 @@ async def show_device(request: Request, actor: Acting, device_id: str) -> Respon
     device = await device_of(desk, device_id)
     number = device.device_id
     reported = await _reported(desk, number)
-    transcripts = await desk.inventory.transcripts(number) if actor.may(Permission.TRANSCRIPT_READ) else ()
     return desk.renderer.page(
         request,
         "device.html",
@@ -82,8 +82,7 @@ async def show_device(request: Request, actor: Acting, device_id: str) -> Respon
         parameters=len(reported),
         branches=tree_of(reported, text),
         history=await desk.inventory.history(number, limit=200),
-        sessions=[{"session_id": session_id, "ended_ms": ended_ms, "lines": lines} for session_id, ended_ms, lines in transcripts],
-        behind=await desk.inventory.behind(number),
+        **await dossier(desk, actor, device, reported),
     )
 
 
