@@ -27,3 +27,14 @@ def import_accounts(
 ) -> None:
     """Import accounts."""
     import_list(Api(url, token), "accounts", file, sql, strict=strict, as_json=as_json)
+
+
+@client.command(
+    "remove",
+    permission=Permission.ACCOUNT_IMPORT,
+    route="POST /v1/accounts/{account:path}/remove",
+    help="Forget an account's attributes: it counts as residential with one channel.",
+)
+def remove_account(account: str, url: Url = DEFAULT_URL, token: Token = "", as_json: AsJson = False) -> None:
+    """Forget an account."""
+    tell_facts(Api(url, token).post(f"/accounts/{part(account)}/remove", {}), as_json=as_json)

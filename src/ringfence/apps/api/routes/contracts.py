@@ -1,4 +1,4 @@
-"""Customers, their lines and contacts: look up, search, import, close.
+"""Customers, their lines and contacts: look up, search, import, close; and accounts that end.
 
 Whole lists need the permission to import: who looks one customer up, as the hotline does, searches.
 """
@@ -74,6 +74,12 @@ async def show_customer(desk: AtDesk, customer: str) -> CustomerPageSaid:
 async def remove_customer(desk: AtDesk, actor: Acting, customer: str) -> Closed:
     """Close a customer and delete its contacts."""
     return await _closed(desk, actor, "remove_customer", customer, desk.subscribers.remove_customer)
+
+
+@routes.post("/accounts/{account:path}/remove", permission=Permission.ACCOUNT_IMPORT)
+async def remove_account(desk: AtDesk, actor: Acting, account: str) -> Closed:
+    """Forget an account's attributes: it counts as residential with one channel from then on."""
+    return await _closed(desk, actor, "remove_account", account, desk.subscribers.remove_account)
 
 
 @routes.get("/lines", permission=Permission.CUSTOMER_READ)
