@@ -85,7 +85,7 @@ def value_of(package: str, query: str, name: str, cast: str) -> object:
     if package == "ringfence.fleet":
         by_cast |= FLEET_CASTS
     if package == "ringfence.subscribers.sessions":
-        by_cast |= {"text[]": [], "inet[]": [], "bigint[]": []}
+        by_cast |= {"text[]": [], "inet[]": [], "integer[]": [], "json": "[]"}
     by_place: dict[tuple[str, str], object] = {
         ("ringfence.access", "keys"): [b"k"],
         ("ringfence.access", "key"): b"k",

@@ -5,8 +5,8 @@ select pg_advisory_xact_lock(hashtext('subscribers.access_sessions'));
 -- sessions_of_names --
 select s.nas, s.acct_session_id, host(s.prefix) || '/' || masklen(s.prefix), s.line, s.access_node, s.origin, ringfence.ms(s.started_at),
     ringfence.ms(s.last_seen_at), ringfence.ms(s.ended_at), s.ended_by
-from unnest(%(nases)s::text[], %(names)s::text[]) n(nas, name)
-join subscribers.access_sessions s on s.nas = n.nas and s.acct_session_id = n.name;
+from json_to_recordset(%(names)s::json) n(nas text, session_id text)
+join subscribers.access_sessions s on s.nas = n.nas and s.acct_session_id = n.session_id;
 
 -- sessions_of_prefixes --
 -- Those that can end another, or be ended, by one that began no earlier than `since`.
@@ -17,30 +17,29 @@ join subscribers.access_sessions s on s.prefix = n.prefix and (s.ended_at is nul
 
 -- add_sessions --
 insert into subscribers.access_sessions (nas, acct_session_id, prefix, line, access_node, origin, started_at, last_seen_at, ended_at, ended_by)
-select nas, name, prefix, line, access_node, origin, ringfence.at(started), ringfence.at(seen), ringfence.at(ended), ended_by
-from unnest(%(nases)s::text[], %(names)s::text[], %(prefixes)s::inet[], %(lines)s::text[], %(access_nodes)s::text[], %(origins)s::text[],
-    %(started)s::bigint[], %(seen)s::bigint[], %(ended)s::bigint[], %(reasons)s::text[])
-    n(nas, name, prefix, line, access_node, origin, started, seen, ended, ended_by);
+select nas, session_id, prefix, line, access_node, origin, ringfence.at(started_ms), ringfence.at(last_seen_ms), ringfence.at(ended_ms), ended_by
+from json_to_recordset(%(rows)s::json) n(nas text, session_id text, prefix inet, line text, access_node text, origin text, started_ms bigint,
+    last_seen_ms bigint, ended_ms bigint, ended_by text);
 
 -- change_sessions --
-update subscribers.access_sessions s set line = n.line, access_node = n.access_node, started_at = ringfence.at(n.started),
-    last_seen_at = ringfence.at(n.seen), ended_at = ringfence.at(n.ended), ended_by = n.ended_by
-from unnest(%(nases)s::text[], %(names)s::text[], %(prefixes)s::inet[], %(lines)s::text[], %(access_nodes)s::text[], %(stored)s::bigint[],
-    %(started)s::bigint[], %(seen)s::bigint[], %(ended)s::bigint[], %(reasons)s::text[])
-    n(nas, name, prefix, line, access_node, stored, started, seen, ended, ended_by)
-where s.nas = n.nas and s.acct_session_id = n.name and s.prefix = n.prefix and s.started_at = ringfence.at(n.stored);
+update subscribers.access_sessions s set line = n.line, access_node = n.access_node, started_at = ringfence.at(n.started_ms),
+    last_seen_at = ringfence.at(n.last_seen_ms), ended_at = ringfence.at(n.ended_ms), ended_by = n.ended_by
+from json_to_recordset(%(rows)s::json) n(nas text, session_id text, prefix inet, line text, access_node text, started_ms bigint,
+    last_seen_ms bigint, ended_ms bigint, ended_by text, stored_ms bigint)
+where s.nas = n.nas and s.acct_session_id = n.session_id and s.prefix = n.prefix and s.started_at = ringfence.at(n.stored_ms);
 
 -- end_sessions_of_nas --
 update subscribers.access_sessions set ended_at = greatest(ringfence.at(%(at_ms)s), started_at), ended_by = 'nas'
 where nas = %(nas)s and started_at <= ringfence.at(%(at_ms)s) and (ended_at is null or ended_at > ringfence.at(%(at_ms)s));
 
 -- sessions_at --
--- Exact places of an index, 34 for an address of IPv6, and no search for what contains it.
+-- Exact places of an index, 34 for an address of IPv6, and no search for what contains it: the lengths that a line's network can have.
 select n.address, host(s.prefix) || '/' || masklen(s.prefix), s.line, coalesce(l.customer, ''),
     coalesce(nullif(s.access_node, ''), l.access_node, ''), s.nas, s.acct_session_id, s.origin, ringfence.ms(s.started_at),
     ringfence.ms(s.last_seen_at), ringfence.ms(s.ended_at), s.ended_by
-from unnest(%(addresses)s::text[], %(prefixes)s::inet[]) n(address, prefix)
-join subscribers.access_sessions s on s.prefix = n.prefix and s.started_at <= ringfence.at(%(at_ms)s)
+from unnest(%(addresses)s::text[], %(parsed)s::inet[]) n(address, parsed)
+cross join unnest(case family(n.parsed) when 4 then array[32] else %(lengths)s::integer[] end) p(length)
+join subscribers.access_sessions s on s.prefix = set_masklen(n.parsed::cidr, p.length)::inet and s.started_at <= ringfence.at(%(at_ms)s)
     and (s.ended_at is null or s.ended_at > ringfence.at(%(at_ms)s))
 left join subscribers.lines l on l.line = s.line and not l.removed;
 
@@ -57,8 +56,9 @@ order by s.started_at desc, s.prefix limit %(limit)s;
 select n.address, host(s.prefix) || '/' || masklen(s.prefix), s.line, coalesce(l.customer, ''),
     coalesce(nullif(s.access_node, ''), l.access_node, ''), s.nas, s.acct_session_id, s.origin, ringfence.ms(s.started_at),
     ringfence.ms(s.last_seen_at), ringfence.ms(s.ended_at), s.ended_by
-from unnest(%(addresses)s::text[], %(prefixes)s::inet[]) n(address, prefix)
-join subscribers.access_sessions s on s.prefix = n.prefix and s.started_at < ringfence.at(%(before_ms)s)
+from unnest(%(addresses)s::text[], %(parsed)s::inet[]) n(address, parsed)
+cross join unnest(case family(n.parsed) when 4 then array[32] else %(lengths)s::integer[] end) p(length)
+join subscribers.access_sessions s on s.prefix = set_masklen(n.parsed::cidr, p.length)::inet and s.started_at < ringfence.at(%(before_ms)s)
 left join subscribers.lines l on l.line = s.line and not l.removed
 order by s.started_at desc, s.prefix limit %(limit)s;
 

@@ -6,7 +6,7 @@ line only when every session that claims the address at that time names the same
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby, islice
 from typing import BinaryIO
 
@@ -16,7 +16,7 @@ from ringfence.base.ids import new_id
 from ringfence.runtime.db import Database
 from ringfence.subscribers.importing.tally import Tally
 from ringfence.subscribers.model import Changed, Difference, ImportReport
-from ringfence.subscribers.sessions.addresses import address_of, places_of
+from ringfence.subscribers.sessions.addresses import IPV6_LENGTHS, address_of
 from ringfence.subscribers.sessions.leases import read_leases
 from ringfence.subscribers.sessions.merging import SKEW_MS, Book, SessionRow
 from ringfence.subscribers.sessions.model import AccessSession, ReportKind, SessionReport
@@ -77,12 +77,13 @@ class AccessSessions:
 
     async def lines_at(self, addresses: Sequence[str], at_ms: int) -> dict[str, AccessSession]:
         """Address -> the session that held it at that time. Not in it: what nobody held, what is no address, what is claimed twice."""
-        pairs = [(text, place) for text in dict.fromkeys(addresses) for place in _places(text)]
-        if not pairs:
+        parsed = {text: spelled for text in dict.fromkeys(addresses) if (spelled := _parsed(text))}
+        if not parsed:
             return {}
-        names, places = zip(*pairs, strict=True)
         async with self._db.transaction() as connection:
-            found = await SessionStore(connection).sessions("sessions_at", addresses=list(names), prefixes=list(places), at_ms=at_ms)
+            found = await SessionStore(connection).sessions(
+                "sessions_at", addresses=list(parsed), parsed=list(parsed.values()), lengths=list(IPV6_LENGTHS), at_ms=at_ms
+            )
         held: dict[str, AccessSession] = {}
         unsure: set[str] = set()
         for session in found:
@@ -98,13 +99,13 @@ class AccessSessions:
 
     async def history_of_address(self, address: str, *, before_ms: int = FAR_AHEAD_MS, limit: int = 100) -> tuple[AccessSession, ...]:
         """Who held an address, newest first, claims that contradict each other included. PeerError when it is no address."""
-        parsed = address_of(address)
-        places = places_of(parsed)
+        parsed = str(address_of(address))
         async with self._db.transaction() as connection:
             rows = await SessionStore(connection).sessions(
                 "sessions_of_address",
-                addresses=[str(parsed)] * len(places),
-                prefixes=places,
+                addresses=[parsed],
+                parsed=[parsed],
+                lengths=list(IPV6_LENGTHS),
                 before_ms=before_ms,
                 limit=min(limit, MAX_PAGE),
             )
@@ -138,9 +139,9 @@ async def _merge(store: SessionStore, reports: list[SessionReport]) -> list[Sess
     return changes
 
 
-def _places(text: str) -> Iterator[str]:
-    """What no session can have is asked for nowhere."""
+def _parsed(text: str) -> str:
+    """An address in its one spelling, empty when it is none."""
     try:
-        yield from places_of(address_of(text))
+        return str(address_of(text))
     except PeerError:
-        return
+        return ""

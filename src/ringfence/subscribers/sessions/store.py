@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from ringfence.runtime.db import Connection, load_queries
 from ringfence.subscribers.sessions.merging import SessionRow
 from ringfence.subscribers.sessions.model import AccessSession, EndedBy, Origin
@@ -27,8 +29,8 @@ class SessionStore:
 
     async def rows_of_names(self, names: Iterable[tuple[str, str]]) -> list[SessionRow]:
         """Every row of the sessions with these names, pairs of NAS and id."""
-        ordered = sorted(names)
-        return await self._rows("sessions_of_names", nases=[nas for nas, _ in ordered], names=[name for _, name in ordered])
+        listed = [{"nas": nas, "session_id": name} for nas, name in sorted(names)]
+        return await self._rows("sessions_of_names", names=msgspec.json.encode(listed).decode())
 
     async def rows_of_prefixes(self, prefixes: Sequence[str], since_ms: int) -> list[SessionRow]:
         """Rows of these prefixes that are open or ended after `since_ms`."""
@@ -37,9 +39,9 @@ class SessionStore:
     async def write(self, rows: Sequence[SessionRow]) -> None:
         """Add what is not stored, change what is."""
         if fresh := [row for row in rows if not row.stored_ms]:
-            await self.run("add_sessions", **_columns(fresh), origins=[row.origin.value for row in fresh])
+            await self.run("add_sessions", rows=_listed(fresh))
         if old := [row for row in rows if row.stored_ms]:
-            await self.run("change_sessions", **_columns(old), stored=[row.stored_ms for row in old])
+            await self.run("change_sessions", rows=_listed(old))
 
     async def sessions(self, query: str, **parameters: object) -> list[AccessSession]:
         """Sessions of any of the reading queries."""
@@ -63,16 +65,6 @@ class SessionStore:
         ]  # fmt: skip
 
 
-def _columns(rows: Sequence[SessionRow]) -> dict[str, list[object]]:
-    """The rows as one array a column."""
-    return {
-        "nases": [row.nas for row in rows],
-        "names": [row.session_id for row in rows],
-        "prefixes": [row.prefix for row in rows],
-        "lines": [row.line for row in rows],
-        "access_nodes": [row.access_node for row in rows],
-        "started": [row.started_ms for row in rows],
-        "seen": [row.last_seen_ms for row in rows],
-        "ended": [row.ended_ms for row in rows],
-        "reasons": [row.ended_by.value for row in rows],
-    }
+def _listed(rows: Sequence[SessionRow]) -> str:
+    """The rows as one value: for hundreds of rows PostgreSQL reads JSON in less time than it takes to quote ten arrays of texts."""
+    return msgspec.json.encode(rows).decode()
