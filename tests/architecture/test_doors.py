@@ -37,6 +37,7 @@ MORE_DOORS: dict[str, str] = {
     "fleet.session": "what to ask a device next, pure, which the ACS follows answer by answer",
     "fleet.images": "ranges, leases and bandwidth of the firmware host, which the role acs serves",
     "fleet.image_urls": "signed links to firmware, which the role acs verifies",
+    "fleet.waking.service": "the queue of devices to wake and what wakes them, a shell of its own for the role acs",
     "subscribers.sessions.service": "who held an address, a shell of its own for the roles acs and worker, which know no account",
     "subscribers.sessions.accounting": "what a RADIUS packet says of a session, pure, which the worker receives",
     "subscribers.sessions.addresses": "one spelling of an address, by which the worker knows its RADIUS clients",

@@ -14,7 +14,21 @@ from ringfence.apps.cli.client import ClientApp
 from ringfence.apps.cli.main import COMMANDS
 from ringfence.base.errors import OperatorError
 
-GROUPS = ("alert", "block", "edge", "call", "account", "customer", "line", "session", "fleet.main", "network", "rate", "rule", "user_client")
+GROUPS = (
+    "alert",
+    "block",
+    "edge",
+    "call",
+    "account",
+    "customer",
+    "line",
+    "session",
+    "fleet.main",
+    "network",
+    "rate",
+    "rule",
+    "user_client",
+)
 
 
 @pytest.mark.parametrize("group", GROUPS)
