@@ -123,7 +123,7 @@ async def surfaces(database_url: str, nats: NatsServer, folder: Path) -> AsyncIt
         inventory = InventoryService(db, Sealer(FileKeys(folder / FLEET_KEY)), system_clock)
         coverage = CoverageView(archive, db, system_clock)
         pages = {"inventory": inventory, "coverage": coverage, "workbench": bench, "threshold_previews": limits, "renderer": renderer}
-        console = ConsoleDesk(**services, **pages)  # type: ignore[arg-type]
+        console = ConsoleDesk(**services, **pages, acs_hosts=frozenset({"acs.example.net"}))  # type: ignore[arg-type]
         asked = {"inventory": inventory, "images": ImageStore(folder / "firmware"), "coverage": coverage, "workbench": bench}
         api = ApiDesk(**services, **asked, acs_hosts=frozenset({"acs.example.net"}), home="DE", zone=ZoneInfo("Europe/Berlin"))  # type: ignore[arg-type]
         first = await access.ensure_first_administrator(FIRST)

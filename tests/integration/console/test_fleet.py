@@ -266,3 +266,54 @@ def test_versions_over_time_and_who_was_refused(database_url: str, own_nats: Nat
                 assert SECRET not in page + refused
 
     asyncio.run(run())
+
+
+def test_groups_are_kept_refused_and_removed_and_drift_is_shown(database_url: str, own_nats: NatsServer, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with surfaces(database_url, own_nats, tmp_path) as found:
+            await filled_fleet(found, database_url, tmp_path)
+            inventory = found.console.inventory
+            await found.person("erik", Role.ENGINEER)
+            await found.person("ben", Role.ANALYST)
+            async with found.browser() as browser:
+                await sign_in(browser, "erik")
+                assert "Nothing is wanted of groups yet" in (await browser.get("/fleet/drift")).text
+                assert "No group yet" in (await browser.get("/fleet/groups")).text
+                form = (await browser.get("/fleet/groups/edit")).text
+                entry = {"form_token": form_token(form), "fresh": "1", "name": "slow", "product_class": "FRITZ", "rank": "5"}
+                for wishes, sentence in (
+                    ("acs.enable_cwmp = false", "EnableCWMP=false locks the ACS out"),
+                    ("acs.url = http://evil.example", "is not a host of this ACS"),
+                    ("wlan.security 1.1 = wep", "WEP and open networks"),
+                    (f"sip.password = {SECRET}", "belongs to one device"),
+                    ("what is this", "line 1 is no wish"),
+                    (f"{HOSTILE} = 1", "line 1 is no wish"),
+                ):
+                    refused = await browser.post("/fleet/groups", data=entry | {"wishes": wishes})
+                    assert refused.status_code == 422, wishes
+                    assert sentence in refused.text.replace("Line 1", "line 1"), wishes
+                    assert HOSTILE not in refused.text
+                    assert 'value="FRITZ"' in refused.text, "the form comes back as it was typed"
+                kept = await browser.post("/fleet/groups", data=entry | {"wishes": "acs.inform_interval = 3600\n\n"})
+                assert kept.headers["location"] == "/fleet/groups?said=group"
+                again = await browser.post("/fleet/groups", data=entry | {"wishes": ""})
+                assert "a group of this name already" in again.text
+                assert "acs.inform_interval = 3600" in (await browser.get("/fleet/groups/edit?name=slow")).text
+                assert (await browser.get("/fleet/groups/edit?name=none")).status_code == 404
+                await inventory.compare(0)
+                drift = (await browser.get("/fleet/drift")).text
+                assert drift.count('data-key="') == 31
+                assert HOSTILE not in drift
+                assert "PeriodicInformInterval" in (await browser.get("/fleet/drift?group=slow")).text
+                assert "as wanted." in (await browser.get("/fleet/drift?group=other")).text
+                data = {"form_token": entry["form_token"], "name": "slow"}
+                assert (await browser.post("/fleet/groups/remove", data=data)).headers["location"] == "/fleet/groups?said=group_removed"
+                assert (await browser.post("/fleet/groups/remove", data=data)).status_code == 404
+            async with found.browser() as browser:
+                await sign_in(browser, "ben")
+                assert "New group" not in (await browser.get("/fleet/groups")).text
+                assert (await browser.get("/fleet/groups/edit")).status_code == 403
+            actions = {each.action for each in await found.access.audit_entries(found.chief, by="erik")}
+            assert {"put_group", "remove_group"} <= actions
+
+    asyncio.run(run())

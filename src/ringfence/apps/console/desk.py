@@ -61,6 +61,8 @@ class Desk:
     views: History
     inventory: InventoryService
     coverage: CoverageView
+    acs_hosts: frozenset[str]
+    """Names of the own ACS: no device is sent to another."""
     workbench: Workbench
     rule_previews: RulePreviews
     threshold_previews: ThresholdPreviews

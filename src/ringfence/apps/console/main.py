@@ -51,6 +51,7 @@ async def run(role: Role) -> None:
             subscribers=subscribers,
             views=history,
             inventory=InventoryService(db, Sealer(FileKeys(settings.keys_dir / FLEET_KEY)), role.clock),
+            acs_hosts=frozenset(settings.acs.hosts),
             coverage=CoverageView(archive, db, role.clock),
             workbench=Workbench(archive, key),
             rule_previews=RulePreviews(previews, composing, subscribers, key=key, clock=role.clock),

@@ -31,6 +31,8 @@ SAID: Mapping[str, str] = {
     "acknowledged": "Acknowledged. Nobody else is paged for this alert.",
     "wake": "The device is asked to call in.",
     "counted": "Counted anew.",
+    "group": "The group is kept. Its devices find their work at their next Inform.",
+    "group_removed": "The group is removed. Its devices keep what was set.",
     "ordered": "Ordered. It leaves at the device's next session.",
     "order_canceled": "The order is taken back.",
     "placed": "Kept. What is wanted of it is compared at its next Inform.",

@@ -22,6 +22,7 @@ from ringfence.apps.console.pages import (
     sign_in,
     stock,
     thresholds,
+    wanted,
     workbench,
 )
 from ringfence.apps.console.routing import Pages
@@ -42,6 +43,7 @@ ALL_PAGES: tuple[Pages, ...] = (
     coverage.pages,
     replacements.pages,
     stock.pages,
+    wanted.pages,
     search.pages,
     devices.pages,
     device_acts.pages,
