@@ -43,16 +43,17 @@ def faults(typed: str, found: dict[str, Command]) -> list[str]:
         return []
     if words[0] not in COMMANDS:
         return [f"there is no command {words[0]}"]
-    verbs = {name.split(" ")[1] for name in found if name.startswith(f"{words[0]} ")}
-    if verbs and len(words) == 1:
-        return []
-    name = " ".join(words[:2]) if verbs else words[0]
+    name, *following = words
+    while any(other.startswith(f"{name} ") for other in found):
+        if not following:
+            return []
+        name, *following = f"{name} {following[0]}", *following[1:]
     if name not in found:
         return [f"there is no command {name}"]
     if name == "bench":
         return [] if len(words) < 2 or words[1] in {*BENCHES, "NAME"} else [f"there is no bench {words[1]}"]
     options = {option for one in found[name].parameters for option in one.names.split(", ")} | {"--help"}
-    given = re.findall(r"(?<=\s)(--[a-z][a-z-]*)", typed)
+    given = re.findall(r"(?<=\s)(--[a-z][a-z0-9-]*)", typed)
     return [f"{name} has no option {option}" for option in given if option not in options]
 
 
@@ -64,7 +65,7 @@ def test_commands_in_the_pages_exist_with_their_options() -> None:
     assert wrong == {}
 
 
-@pytest.mark.parametrize("typed", ["alerts", "alert lst", "alert list --stat open", "bench everything", "up --folder x"])
+@pytest.mark.parametrize("typed", ["alerts", "alert lst", "alert list --stat open", "bench everything", "up --folder x", "fleet group lst"])
 def test_the_inspection_sees_a_wrong_command(typed: str) -> None:
     assert faults(typed, known())
 

@@ -27,7 +27,7 @@ async def list_firmware(desk: AtDesk) -> list[FirmwareSaid]:
     return [FirmwareSaid.of(firmware) for firmware in await desk.inventory.firmware()]
 
 
-@routes.post("/fleet/firmware", permission=Permission.DEVICE_MANAGE, status=201, max_body_size=MAX_IMAGE_BYTES)
+@routes.post("/fleet/firmware", permission=Permission.DEVICE_IMPORT, status=201, max_body_size=MAX_IMAGE_BYTES)
 async def add_firmware(
     request: Request,
     desk: AtDesk,
@@ -55,7 +55,7 @@ async def add_firmware(
     return FirmwareSaid.of(firmware)
 
 
-@routes.put("/fleet/models/{model_id}/stock-firmware", permission=Permission.DEVICE_MANAGE, status=204)
+@routes.put("/fleet/models/{model_id}/stock-firmware", permission=Permission.DEVICE_IMPORT, status=204)
 async def put_stock_firmware(desk: AtDesk, actor: Acting, model_id: ModelNumber, entry: StockFirmwareHeard) -> None:
     """Bring this model's devices in stock to the version of a file, each at its next Inform."""
     model = next((model for model in await desk.inventory.models() if model.model_id == model_id), None)
@@ -66,7 +66,7 @@ async def put_stock_firmware(desk: AtDesk, actor: Acting, model_id: ModelNumber,
     await desk.access.audit(actor.name, "put_stock_firmware", str(model_id), {"sha256": entry.sha256})
 
 
-@routes.delete("/fleet/models/{model_id}/stock-firmware", permission=Permission.DEVICE_MANAGE)
+@routes.delete("/fleet/models/{model_id}/stock-firmware", permission=Permission.DEVICE_IMPORT)
 async def clear_stock_firmware(desk: AtDesk, actor: Acting, model_id: ModelNumber) -> None:
     """Leave this model's devices in stock as they are."""
     await desk.inventory.clear_stock_firmware(actor.name, model_id)

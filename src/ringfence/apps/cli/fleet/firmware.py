@@ -32,7 +32,7 @@ def list_firmware(url: Url = DEFAULT_URL, token: Token = "", as_json: AsJson = F
     tell(Api(url, token).get("/fleet/firmware"), as_json=as_json, columns=COLUMNS, empty="The catalogue is empty; `firmware add` fills it.")
 
 
-@client.command("add", permission=Permission.DEVICE_MANAGE, route="POST /v1/fleet/firmware", help="Bring a firmware file in.")
+@client.command("add", permission=Permission.DEVICE_IMPORT, route="POST /v1/fleet/firmware", help="Bring a firmware file in.")
 def add_firmware(
     file: Annotated[Path, typer.Argument(help="The file, as its vendor gave it.")],
     oui: Annotated[str, typer.Option(help="Maker of the model: six hexadecimal digits.")],
@@ -61,7 +61,7 @@ def add_firmware(
 
 @client.command(
     "stock",
-    permission=Permission.DEVICE_MANAGE,
+    permission=Permission.DEVICE_IMPORT,
     route="PUT /v1/fleet/models/{model_id}/stock-firmware",
     help="Bring a model's stock to the version of a file.",
 )
@@ -78,7 +78,7 @@ def put_stock(
 
 @client.command(
     "clear-stock",
-    permission=Permission.DEVICE_MANAGE,
+    permission=Permission.DEVICE_IMPORT,
     route="DELETE /v1/fleet/models/{model_id}/stock-firmware",
     help="Leave a model's stock as it is.",
 )
