@@ -9,6 +9,7 @@ import csv
 import json
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,7 +35,10 @@ from ringfence.archive.record_writer import (
 )
 from ringfence.base.errors import OperatorError
 from ringfence.simulators.devices.behaviour import Behaviour, Oddity, read_behaviour
+from ringfence.simulators.devices.factory import Factory
 from ringfence.simulators.devices.models import built_in, read_models
+from ringfence.simulators.devices.phones import Phones
+from ringfence.simulators.devices.wake import Doorbell
 from ringfence.simulators.devices.wire import target_of
 from ringfence.simulators.devices.world import FACTORY_PASSWORD, World, WorldSettings
 from ringfence.simulators.traffic import population, sources
@@ -104,6 +108,13 @@ def devices(
     password: Annotated[str, typer.Option("--password", help="Of the factory; {serial} is the serial number.")] = FACTORY_PASSWORD,
     ca: Annotated[Path | None, typer.Option("--ca", help="Certificates to trust, PEM.")] = None,
     certificate: Annotated[Path | None, typer.Option("--certificate", help="Certificate and key of all devices, PEM.")] = None,
+    certificates: Annotated[
+        Path | None, typer.Option("--certificates", help="A folder for a certificate of each device; those that are missing are made.")
+    ] = None,
+    sip: Annotated[str, typer.Option("--sip", help="HOST:PORT of the SIP edge at which their telephones register.")] = "",
+    domain: Annotated[str, typer.Option("--domain", help="Their SIP domain.")] = "sip.example.net",
+    register_seconds: Annotated[float, typer.Option("--register-seconds", min=1, help="Simulated seconds between two REGISTERs.")] = 3600.0,
+    listening: Annotated[int, typer.Option("--listening", min=0, max=10_000, help="So many hear connection requests (HTTP).")] = 0,
     spread: Annotated[bool, typer.Option("--spread", help="Give each an address of its own in 127.0.0.0/8.")] = False,
     power_cut: Annotated[float, typer.Option("--power-cut", min=0, help="Real seconds until all lose power; 0 is never.")] = 0.0,
     progress: Annotated[bool, typer.Option("--progress/--no-progress", help="Show a bar on stderr.")] = True,
@@ -124,8 +135,11 @@ def devices(
         password=password,
         tls=_trust(ca, certificate),
         spread=spread,
+        authority=ca,
+        certificates=certificates,
     )
-    facts = asyncio.run(_live(settings, seconds, power_cut, shown=progress))
+    around = _Around(sip=_edge(sip), domain=domain, register_seconds=register_seconds, listening=listening, power_cut=power_cut)
+    facts = asyncio.run(_live(settings, seconds, around, shown=progress))
     if as_json:
         typer.echo(json.dumps(facts))
         return
@@ -133,25 +147,67 @@ def devices(
         typer.echo(f"{name:<24} {value}")
 
 
-async def _live(settings: WorldSettings, seconds: float, power_cut: float, *, shown: bool) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Around:
+    """What happens to devices besides their sessions."""
+
+    sip: tuple[str, int] | None
+    domain: str
+    register_seconds: float
+    listening: int
+    power_cut: float
+
+
+async def _live(settings: WorldSettings, seconds: float, around: _Around, *, shown: bool) -> dict[str, Any]:
     """Run a world for so many seconds; its report."""
     world = World(settings)
-    loop = asyncio.get_running_loop()
-    ends = loop.time() + seconds
-    world.start_all()
-    if power_cut:
-        loop.call_later(power_cut, world.power_cut)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    if settings.certificates is not None:
+        await asyncio.to_thread(_make_certificates, world, settings.certificates)
+    bells = [Doorbell(device, "127.0.0.1") for device in world.devices[: around.listening]]
+    phones: Phones | None = None
     try:
-        with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
-            task = bar.add_task("devices", total=seconds)
-            while (left := ends - loop.time()) > 0:
-                await asyncio.sleep(min(0.5, left))
-                done = world.counters["sessions_done"]
-                bar.update(task, completed=seconds - max(0.0, left), description=f"{done:,} sessions")
+        for bell in bells:
+            await bell.open()
+        world.start_all()
+        if around.sip is not None:
+            phones = await Phones.open(world, around.sip, domain=around.domain, every_seconds=around.register_seconds)
+        if around.power_cut:
+            asyncio.get_running_loop().call_later(around.power_cut, world.power_cut)
+        await _watch(world, seconds, shown=shown)
         return world.report()
     finally:
+        if phones is not None:
+            phones.close()
+        for bell in bells:
+            await bell.close()
         await world.close()
+
+
+async def _watch(world: World, seconds: float, *, shown: bool) -> None:
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + seconds
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
+        task = bar.add_task("devices", total=seconds)
+        while (left := ends - loop.time()) > 0:
+            await asyncio.sleep(min(0.5, left))
+            done = world.counters["sessions_done"]
+            bar.update(task, completed=seconds - max(0.0, left), description=f"{done:,} sessions")
+
+
+def _make_certificates(world: World, folder: Path) -> None:
+    factory = Factory(folder)
+    for device in world.devices:
+        factory.certificate(device.identity.serial_number, device.login()[0])
+
+
+def _edge(text: str) -> tuple[str, int] | None:
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise OperatorError(f"{text[:60]!r} is no address such as 127.0.0.1:5060.", reason="bad_option")
+    return host, int(port)
 
 
 def _trust(ca: Path | None, certificate: Path | None) -> ssl.SSLContext | None:
