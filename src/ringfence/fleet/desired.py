@@ -5,22 +5,24 @@ thing to know: a group holds no secret. A secret belongs to one device, is named
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ringfence.base.secret import Secret
 from ringfence.fleet.meanings import BOOLEAN, MEANINGS, ROOTS, UNSIGNED, DataModel, Meaning, fill
-from ringfence.fleet.session import Setting, same
+from ringfence.fleet.session import Setting, Template, same
 
 MAX_VALUE_CHARS = 1_024
+EVERY = "*"
+"""The instance that stands for every one the device reported. A wish of one instance goes before it, whatever its rank."""
 _TRUE = frozenset({"1", "true"})
 _FALSE = frozenset({"0", "false"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """A meaning that is wanted, with its instance (`1.5`; empty: all ones) and value."""
+    """A meaning that is wanted, with its instance (`1.5`; empty: all ones; `*`: each that the device reported) and value."""
 
     meaning: str
     value: str
@@ -74,6 +76,8 @@ class Compiled:
 
     settings: tuple[Setting, ...]
     impossible: tuple[str, ...] = ()
+    templates: tuple[Template, ...] = ()
+    """Of every instance, where no instance is known yet: the device is asked which it has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,14 +128,31 @@ def lay_named(subject: Subject, groups: Iterable[Group], own: Iterable[Wish]) ->
     return tuple(laid[key] for key in sorted(laid))
 
 
-def compiled(data_model: DataModel, wishes: Sequence[Wish], secrets: Sequence[SealedWish] = (), *, bootstrap: bool = False) -> Compiled:
-    """The parameters of a data model that say these wishes. With `bootstrap`, only those the bootstrap lane may hand out."""
+def compiled(
+    data_model: DataModel,
+    wishes: Sequence[Wish],
+    secrets: Sequence[SealedWish] = (),
+    *,
+    names: Collection[str] = (),
+    bootstrap: bool = False,
+) -> Compiled:
+    """The parameters of a data model that say these wishes. With `bootstrap`, only those the bootstrap lane may hand out.
+
+    `names`: what the device reported, for wishes of every instance; no instance is ever guessed.
+    """
     settings: dict[str, Setting] = {}
     impossible: list[str] = []
-    together: tuple[Wish | SealedWish, ...] = (*wishes, *secrets)
+    templates: list[Template] = []
+    together: tuple[Wish | SealedWish, ...] = (*sorted(wishes, key=lambda wish: wish.instance != EVERY), *secrets)
     for wish in together:
         meaning = MEANINGS[wish.meaning]
         if bootstrap and not meaning.bootstrap:
+            continue
+        if isinstance(wish, Wish) and wish.instance == EVERY and meaning.name(data_model):
+            template = _template(data_model, meaning, wish)
+            every = template.among(names)
+            settings |= {setting.name: setting for setting in every}
+            templates += [] if every else [template]
             continue
         name = _name(data_model, meaning, wish.instance)
         if name is None:
@@ -140,7 +161,15 @@ def compiled(data_model: DataModel, wishes: Sequence[Wish], secrets: Sequence[Se
             settings[name] = Setting(name=name, value=wish.value, type=meaning.type, stamp=wish.stamp)
         else:
             settings[name] = Setting(name=name, value=_value(data_model, meaning, wish.value), type=meaning.type)
-    return Compiled(settings=tuple(settings[name] for name in sorted(settings)), impossible=tuple(sorted(set(impossible))))
+    return Compiled(
+        settings=tuple(settings[name] for name in sorted(settings)), impossible=tuple(sorted(set(impossible))), templates=tuple(templates)
+    )
+
+
+def patterns(data_model: DataModel, wishes: Iterable[Wish]) -> tuple[str, ...]:
+    """What the names look like that wishes of every instance need, as regular expressions; empty when there are no such wishes."""
+    found = [(MEANINGS[wish.meaning], wish) for wish in wishes if wish.instance == EVERY]
+    return tuple(_template(data_model, meaning, wish).pattern for meaning, wish in found if meaning.name(data_model))
 
 
 def drift(settings: Sequence[Setting], reported: Mapping[str, str]) -> tuple[Difference, ...]:
@@ -175,9 +204,10 @@ def wish_refusals(wish: Wish, acs_hosts: frozenset[str]) -> tuple[str, ...]:
     found: list[str] = []
     if not meaning.settable:
         found.append(f"{wish.meaning} is what the device says of itself and cannot be set.")
-    if all(not meaning.name(model) or fill(meaning.name(model), wish.instance) is None for model in ROOTS):
+    if not any(_fits(meaning.name(model), wish.instance) for model in ROOTS):
         found.append(
-            f"The instance {wish.instance[:20]!a} of {wish.meaning} is not numbers with points between, as many as the name has places."
+            f"The instance {wish.instance[:20]!a} of {wish.meaning} is not numbers with points between, as many as the name has places,"
+            " nor '*' for all of them."
         )
     if len(wish.value) > MAX_VALUE_CHARS or any(ord(character) < 32 for character in wish.value):
         found.append(f"The value of {wish.meaning} must have at most {MAX_VALUE_CHARS} characters and no control characters.")
@@ -218,6 +248,14 @@ def _name(data_model: DataModel, meaning: Meaning, instance: str) -> str | None:
     below = meaning.name(data_model)
     filled = fill(below, instance) if below else None
     return None if filled is None else ROOTS[data_model] + filled
+
+
+def _fits(name: str, instance: str) -> bool:
+    return "{i}" in name if instance == EVERY else bool(name) and fill(name, instance) is not None
+
+
+def _template(data_model: DataModel, meaning: Meaning, wish: Wish) -> Template:
+    return Template(name=ROOTS[data_model] + meaning.name(data_model), value=_value(data_model, meaning, wish.value), type=meaning.type)
 
 
 def _value(data_model: DataModel, meaning: Meaning, value: str) -> str:

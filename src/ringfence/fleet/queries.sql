@@ -133,6 +133,9 @@ where device_id = any(%(devices)s::bigint[]) order by device_id, meaning, instan
 select device_id, name, value from fleet.reported where device_id = any(%(devices)s::bigint[]) and name = any(%(names)s::text[])
     and reported_at > ringfence.at(%(fresh_ms)s::bigint);
 
+-- names_like --
+select device_id, name from fleet.reported where device_id = any(%(devices)s::bigint[]) and name ~ %(pattern)s order by device_id, name;
+
 -- list_stops --
 select model_id, software_version, name, fault_code from fleet.stops order by model_id, software_version, name;
 

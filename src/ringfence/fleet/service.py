@@ -17,7 +17,7 @@ from ringfence.fleet.adapters import Sealer
 from ringfence.fleet.behind import behind_of, is_of_table
 from ringfence.fleet.binding import Known, Rules, Verdict, judge, may_receive, may_report
 from ringfence.fleet.catalogue.store import CatalogueStore
-from ringfence.fleet.desired import Group, SealedWish, Subject, Wish, compiled, lay
+from ringfence.fleet.desired import Group, SealedWish, Subject, Wish, compiled, lay, patterns
 from ringfence.fleet.inventory.service import InventoryService
 from ringfence.fleet.lifecycle import Life, after
 from ringfence.fleet.links import link_of
@@ -27,7 +27,7 @@ from ringfence.fleet.ordering.service import attempt_of
 from ringfence.fleet.orders import ATTEMPTS, TRANSFERS, Attempt, OrderState, told_by
 from ringfence.fleet.ports import Lines
 from ringfence.fleet.session import Stop, Work, back_off_seconds
-from ringfence.fleet.store import FleetStore, Row, columns
+from ringfence.fleet.store import FleetStore, Row, columns, names_like
 from ringfence.fleet.waking.service import Making
 from ringfence.protocols.cwmp import without_userinfo
 from ringfence.runtime.db import Database
@@ -165,16 +165,31 @@ class FleetService(InventoryService):
         for row in await store.rows("list_stops"):
             stops.setdefault((row["model_id"], row["software_version"]), []).append(Stop(name=row["name"], fault_code=row["fault_code"]))
         works: dict[int, Work] = {}
-        for entry in due:
+        wishes = {
             # What is wanted of this one device is its customer's (the SIP user name): it leaves for nobody who has not proven to be it.
-            trusted = entry.standing is Standing.MANAGED or entry.bootstrap
-            wishes = lay(entry.subject(), policy.groups, own.get(entry.device_id, ()) if trusted else ())
-            wanted = compiled(entry.data_model, wishes, secrets.get(entry.device_id, ()), bootstrap=entry.bootstrap)
+            entry.device_id: lay(
+                entry.subject(),
+                policy.groups,
+                own.get(entry.device_id, ()) if entry.standing is Standing.MANAGED or entry.bootstrap else (),
+            )
+            for entry in due
+        }
+        known = await names_like(store, {entry.device_id: patterns(entry.data_model, wishes[entry.device_id]) for entry in due})
+        for entry in due:
+            wanted = compiled(
+                entry.data_model,
+                wishes[entry.device_id],
+                secrets.get(entry.device_id, ()),
+                names=known.get(entry.device_id, ()),
+                bootstrap=entry.bootstrap,
+            )
             discovery = discoveries.get(entry.device_id) if entry.standing is Standing.MANAGED else None
             works[entry.device_id] = Work(
                 device_id=entry.device_id,
                 revision=policy.revision,
                 settings=wanted.settings,
+                templates=wanted.templates,
+                seek=tuple(dict.fromkeys(template.name.partition("{i}")[0] for template in wanted.templates)),
                 parameter_key=entry.parameter_key,
                 stops=tuple(stops.get((entry.model_id, entry.software), ())),
                 explore=tuple(discovery["explore"]) if discovery else (),

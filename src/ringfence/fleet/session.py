@@ -4,7 +4,8 @@ It knows no network and no clock; `Work` is a value that each answer turns into 
 (devices answer with an empty text), so the ParameterKey of the last SetParameterValues is its proof, and only the last batch carries it.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeAlias
@@ -31,6 +32,8 @@ MAX_ASKED = 400
 MAX_PARAMETERS = 20_000
 """Names that are kept of one device; a TP-Link XX230v has 6,399."""
 MAX_DEPTH = 24
+MAX_INSTANCES = 64
+"""Of a parameter that is wanted of every instance."""
 TEMPLATE_FAULTS = frozenset({9005, 9006, 9007, 9008})
 """The setting is wrong for this model: name, type, value, not writable."""
 CROWDED_FAULTS = frozenset({9002, 9004, 9021})
@@ -55,6 +58,34 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """A parameter that is wanted of every instance; `{i}.` in its name stands where the device's own numbers go."""
+
+    name: str
+    value: str
+    type: str
+
+    @property
+    def pattern(self) -> str:
+        """What its names look like."""
+        return "^" + r"[0-9]+\.".join(re.escape(part) for part in self.name.split("{i}.")) + "$"
+
+    def among(self, names: Iterable[str]) -> tuple[Setting, ...]:
+        """It for each name that the device has, 64 at the most."""
+        found = sorted(filter(re.compile(self.pattern, re.ASCII).match, names))[:MAX_INSTANCES]
+        return tuple(Setting(name=name, value=self.value, type=self.type) for name in found)
+
+    def below(self, path: str) -> str | None:
+        """What follows an instance of this path: a further path, or the end of a name; None when the path is not on its way."""
+        parts = self.name.split("{i}.")
+        for count in range(1, len(parts)):
+            way = r"[0-9]+\.".join(re.escape(part) for part in parts[:count])
+            if re.fullmatch(way, path, re.ASCII):
+                return parts[count]
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
     """A setting that this model refuses."""
 
@@ -73,6 +104,10 @@ class Work:
     reported: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     parameter_key: str = ""
     """As the device reported it, then as it accepted it."""
+    templates: tuple[Template, ...] = ()
+    """Parameters wanted of every instance, while it is not known which instances there are."""
+    seek: tuple[str, ...] = ()
+    """Paths whose instances are still to be asked for them."""
     explore: tuple[str, ...] = ()
     """Paths whose names are still to be asked, level by level."""
     read: tuple[str, ...] = ()
@@ -96,7 +131,7 @@ class Work:
     @property
     def settled(self) -> bool:
         """Nothing is left to set and nothing failed for now."""
-        return not self.backed_off and not outstanding(self) and not _unread(self)
+        return not self.backed_off and not self.seek and not outstanding(self) and not _unread(self)
 
 
 def outstanding(work: Work) -> tuple[Setting, ...]:
@@ -117,15 +152,15 @@ def next_request(work: Work) -> Request | None:
     """The next RPC, None when there is nothing to ask (for now)."""
     if work.backed_off or work.asked >= MAX_ASKED:
         return None
+    if work.seek:
+        return GetParameterNames(path=work.seek[0], next_level=True)
     if unread := _unread(work):
         return GetParameterValues(names=unread[: work.width])
     if left := outstanding(work):
         return _set(work, left)
     if work.explore:
         return GetParameterNames(path=work.explore[0], next_level=True)
-    if work.read:
-        return GetParameterValues(names=work.read[: work.width])
-    return None
+    return GetParameterValues(names=work.read[: work.width]) if work.read else None
 
 
 def answered(work: Work, request: Request, response: Answer) -> Work:
@@ -136,6 +171,8 @@ def answered(work: Work, request: Request, response: Answer) -> Work:
             return _failed(work, request, response)
         case GetParameterValues(), GetParameterValuesResponse():
             return _values(work, request, response)
+        case GetParameterNames(path=path), GetParameterNamesResponse() if path in work.seek:
+            return _instances(work, request, response)
         case GetParameterNames(), GetParameterNamesResponse():
             return _names(work, request, response)
         case SetParameterValues(), SetParameterValuesResponse():
@@ -240,8 +277,27 @@ def _names(work: Work, request: GetParameterNames, response: GetParameterNamesRe
     )
 
 
+def _instances(work: Work, request: GetParameterNames, response: GetParameterNamesResponse) -> Work:
+    """The instances of a path: further paths to seek in, or parameters that are wanted from now on."""
+    instance = re.compile(re.escape(request.path) + r"[0-9]+\.", re.ASCII).fullmatch
+    found = sorted({entry.name for entry in response.parameters if instance(entry.name)})[:MAX_INSTANCES]
+    seek = [path for path in work.seek if path != request.path]
+    settings = {setting.name: setting for setting in work.settings}
+    for template in work.templates:
+        if (below := template.below(request.path)) is None:
+            continue
+        if below.endswith("."):
+            seek += [path + below for path in found if path + below not in seek]
+        else:
+            for path in found:  # A wish of this one instance is there already.
+                settings.setdefault(path + below, Setting(name=path + below, value=template.value, type=template.type))
+    return replace(work, seek=tuple(seek), settings=tuple(settings[name] for name in sorted(settings)))
+
+
 def _failed(work: Work, request: Request, fault: Fault) -> Work:
     code = fault.fault_code
+    if isinstance(request, GetParameterNames) and request.path in work.seek and code not in CROWDED_FAULTS:
+        return replace(work, seek=tuple(path for path in work.seek if path != request.path))  # It has none of these.
     if isinstance(request, GetParameterNames):
         explore = tuple(path for path in work.explore if path != request.path)
         return replace(work, backed_off=code) if code in CROWDED_FAULTS else replace(work, explore=explore)

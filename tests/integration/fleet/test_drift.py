@@ -10,8 +10,11 @@ from ringfence.fleet.model import SessionDone
 from ringfence.fleet.service import FleetService
 from ringfence.fleet.session import Stop, answered, next_request
 from ringfence.protocols.cwmp.messages import (
+    GetParameterNames,
+    GetParameterNamesResponse,
     GetParameterValues,
     GetParameterValuesResponse,
+    ParameterInfo,
     ParameterValue,
     SetParameterValues,
     SetParameterValuesResponse,
@@ -89,5 +92,42 @@ def test_the_list_says_what_is_of_the_device_alone_and_what_its_model_refuses(da
         assert [answer.work is None for answer in await fleet.admit(FLEET)] == [False, True], "nobody is asked for what its model refuses"
         await fleet.remove_group("anna", "top")
         assert (await fleet.compare()).drifted == 1
+
+    run(database_url, tmp_path, body)
+
+
+def test_every_instance_is_asked_for_once_set_and_watched(database_url: str, tmp_path: Path) -> None:
+    wlan = f"{ROOT}LANDevice.1.WLANConfiguration."
+
+    async def body(fleet: FleetService) -> None:
+        (first, _) = await settled(fleet)
+        await fleet.put_group(
+            "anna", Group(name="radio", oui="00040E", wishes=(Wish(meaning="wlan.security", value="wpa2", instance="*"),)), HOSTS
+        )
+        work = (await fleet.admit(FLEET))[0].work
+        assert work is not None
+        told = {f"{ROOT}LANDevice.": f"{ROOT}LANDevice.1.", wlan: f"{wlan}5."}
+        asked = []
+        while (request := next_request(work)) is not None:
+            asked.append(type(request).__name__)
+            match request:
+                case GetParameterNames(path=path):
+                    work = answered(work, request, GetParameterNamesResponse((ParameterInfo(told[path], writable=False),)))
+                case GetParameterValues(names=names):
+                    work = answered(work, request, GetParameterValuesResponse(tuple(ParameterValue(name, "Basic") for name in names)))
+                case SetParameterValues(parameters=(parameter,)):
+                    assert (parameter.name, parameter.value) == (f"{wlan}5.BeaconType", "11i")
+                    work = answered(work, request, SetParameterValuesResponse(0))
+        assert asked == ["GetParameterNames", "GetParameterNames", "GetParameterValues", "SetParameterValues"]
+        await fleet.settle([SessionDone(device_id=first, session_id="w", work=work, at_ms=NOW)])
+        assert (await fleet.admit(FLEET))[0].work is None
+        assert (await fleet.wanted(first)).differences == ()
+        ask(database_url, f"update fleet.reported set value = 'Basic' where name = '{wlan}5.BeaconType' returning 1")
+        assert (await fleet.compare()).drifted == 1
+        (entry,) = await fleet.drift(group="radio")
+        assert (entry.device_id, entry.name, entry.wanted, entry.reported) == (first, f"{wlan}5.BeaconType", "11i", "Basic")
+        again = (await fleet.admit(FLEET))[0].work
+        assert again is not None
+        assert isinstance(next_request(again), SetParameterValues), "which instances there are is known"
 
     run(database_url, tmp_path, body)

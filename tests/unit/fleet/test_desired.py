@@ -98,3 +98,21 @@ def test_instances_fill_from_the_right_and_must_fit() -> None:
     assert fill("a.{i}.c", "2.5") is None
     assert fill("a.{i}.c", "x") is None
     assert data_model_of(("Device.DeviceInfo.X",)) is DataModel.TR181
+
+
+def test_every_instance_means_each_that_the_device_reported_and_one_of_its_own_goes_before_it() -> None:
+    every, one = Wish(meaning="wlan.security", value="wpa2", instance="*"), Wish(meaning="wlan.security", value="wpa_wpa2", instance="2")
+    wlan = "InternetGatewayDevice.LANDevice.1.WLANConfiguration."
+    names = [f"{wlan}1.BeaconType", f"{wlan}2.BeaconType", f"{wlan}1.BeaconTypeX", f"{wlan}1.Stats.BeaconType"]
+    found = compiled(DataModel.TR098, [one, every], names=names)
+    assert [(setting.name, setting.value) for setting in found.settings] == [
+        (f"{wlan}1.BeaconType", "11i"),
+        (f"{wlan}2.BeaconType", "WPAand11i"),
+    ]
+    assert found.templates == ()
+    unknown = compiled(DataModel.TR181, [every], names=names)
+    assert (unknown.settings, unknown.impossible) == ((), ())
+    assert [template.name for template in unknown.templates] == ["Device.WiFi.AccessPoint.{i}.Security.ModeEnabled"]
+    assert wish_refusals(every, frozenset()) == ()
+    assert wish_refusals(Wish(meaning="upnp.enable", value="0", instance="*"), frozenset()), "it has no instances"
+    assert "WEP" in wish_refusals(Wish(meaning="wlan.security", value="wep", instance="*"), frozenset())[0]

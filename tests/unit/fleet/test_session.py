@@ -6,7 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.base.secret import Secret
-from ringfence.fleet.session import BATCH, SET_BATCH, Answer, Request, Setting, Stop, Work, answered, back_off_seconds, next_request
+from ringfence.fleet.session import (
+    BATCH,
+    SET_BATCH,
+    Answer,
+    Request,
+    Setting,
+    Stop,
+    Template,
+    Work,
+    answered,
+    back_off_seconds,
+    next_request,
+)
 from ringfence.protocols.cwmp.messages import (
     Fault,
     GetParameterNames,
@@ -145,3 +157,44 @@ def test_more_secrets_than_fit_a_batch_are_each_sent_once() -> None:
     sets = [request for request in device.asked if isinstance(request, SetParameterValues)]
     assert [len(request.parameters) for request in sets] == [SET_BATCH, SET_BATCH, 4]
     assert work.settled
+
+
+def test_instances_are_asked_level_by_level_and_then_set() -> None:
+    root = "InternetGatewayDevice.LANDevice."
+    template = Template(name=root + "{i}.WLANConfiguration.{i}.BeaconType", value="11i", type="xsd:string")
+    work = Work(device_id=1, templates=(template,), seek=(root,))
+    tree = {
+        root: ("1.", "1.Hosts."),
+        f"{root}1.WLANConfiguration.": ("1.", "5.", "x.", "1.BeaconType"),
+    }
+    asked: list[str | tuple[str, ...]] = []
+    while not work.settled:
+        request = next_request(work)
+        match request:
+            case GetParameterNames(path=path):
+                asked.append(path)
+                found = tuple(ParameterInfo(path + end, writable=False) for end in tree[path])
+                work = answered(work, request, GetParameterNamesResponse(found))
+            case GetParameterValues(names=names):
+                asked.append(names)
+                values = tuple(ParameterValue(name, "Basic" if ".5." in name else "11i") for name in names)
+                work = answered(work, request, GetParameterValuesResponse(values))
+            case SetParameterValues(parameters=parameters):
+                asked.append(tuple(parameter.name for parameter in parameters))
+                work = answered(work, request, SetParameterValuesResponse(0))
+            case _:
+                raise AssertionError(request)
+    both = tuple(f"{root}1.WLANConfiguration.{number}.BeaconType" for number in (1, 5))
+    assert asked == [root, f"{root}1.WLANConfiguration.", both, both[1:]]
+
+
+def test_a_device_without_such_instances_is_done() -> None:
+    template = Template(name="Device.WiFi.AccessPoint.{i}.Security.ModeEnabled", value="WPA2-Personal", type="xsd:string")
+    work = Work(device_id=1, templates=(template,), seek=("Device.WiFi.AccessPoint.",))
+    request = next_request(work)
+    assert request == GetParameterNames(path="Device.WiFi.AccessPoint.", next_level=True)
+    assert request is not None
+    assert answered(work, request, Fault(9005, "Invalid parameter name")).settled
+    assert answered(work, request, GetParameterNamesResponse(())).settled
+    busy = answered(work, request, Fault(9004, "Resources exceeded"))
+    assert (busy.settled, busy.backed_off) == (False, 9004)

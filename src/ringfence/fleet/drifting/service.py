@@ -11,8 +11,8 @@ from ringfence.fleet.desired import Group, Subject, Wish, compiled, drift, lay_n
 from ringfence.fleet.drifting.store import DriftStore
 from ringfence.fleet.lists.model import DriftEntry
 from ringfence.fleet.meanings import DataModel
-from ringfence.fleet.session import Setting
-from ringfence.fleet.store import FleetStore, Row, columns
+from ringfence.fleet.session import Setting, Template
+from ringfence.fleet.store import FleetStore, Row, columns, names_like
 from ringfence.fleet.wanting.service import WantingService
 
 PAGE = 500
@@ -30,10 +30,11 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The settings of devices that are alike, and the group that each is from."""
+    """The settings of devices that are alike, and the group that each is from. Instances are each device's own, so they come later."""
 
     settings: tuple[Setting, ...]
     groups: dict[str, str]
+    templates: tuple[tuple[str, Template], ...] = ()
 
 
 class DriftService(WantingService):
@@ -103,6 +104,8 @@ class DriftService(WantingService):
             if subject not in alike:
                 alike[subject] = _plan(subject, groups, ())
             plans[row["device_id"]] = alike[subject]
+        known = await names_like(store, {device_id: [one.pattern for _, one in plan.templates] for device_id, plan in plans.items()})
+        plans |= {device_id: _with_instances(plans[device_id], names) for device_id, names in known.items()}
         return {device_id: plan for device_id, plan in plans.items() if plan.settings}
 
 
@@ -120,9 +123,20 @@ def _subject(row: Row) -> Subject:
 def _plan(subject: Subject, groups: Iterable[Group], own: Iterable[Wish]) -> _Plan:
     settings: dict[str, Setting] = {}
     froms: dict[str, str] = {}
+    templates: list[tuple[str, Template]] = []
     for name, wish in lay_named(subject, groups, own):
-        for setting in compiled(subject.data_model, (wish,)).settings:
+        one = compiled(subject.data_model, (wish,))
+        templates += [(name, template) for template in one.templates]
+        for setting in one.settings:
             settings[setting.name], froms[setting.name] = setting, name
+    return _Plan(tuple(settings[name] for name in sorted(settings)), froms, tuple(templates))
+
+
+def _with_instances(plan: _Plan, names: list[str]) -> _Plan:
+    """The plan with what is wanted of every instance that one device has; a wish of one instance goes before it."""
+    every = {setting.name: (group, setting) for group, template in plan.templates for setting in template.among(names)}
+    settings = {name: setting for name, (_, setting) in every.items()} | {setting.name: setting for setting in plan.settings}
+    froms = {name: group for name, (group, _) in every.items()} | plan.groups
     return _Plan(tuple(settings[name] for name in sorted(settings)), froms)
 
 

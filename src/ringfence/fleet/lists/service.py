@@ -17,7 +17,7 @@ from ringfence.fleet.wanting.service import WantingService
 PAGE = 500
 """Entries of a page at the most."""
 MAX_MODELS = 5_000
-MAX_VERSIONS = 20_000
+MAX_VERSIONS = 4_000
 KEEP_DAYS = 800
 """Of versions by day: two years and their holidays."""
 MAX_AT_ONCE = 10_000
@@ -100,7 +100,7 @@ class ListsService(WantingService):
         return tuple(StockEntry(**row) for row in rows)
 
     async def versions(self, *, oui: str = "", product_class: str = "", days: int = 90) -> tuple[VersionCount, ...]:
-        """Versions in the field day by day, the last day first, of one model when named; 20,000 entries at the most."""
+        """Versions in the field day by day, the last day first, of one model when named; 4,000 entries at the most."""
         async with self._db.transaction() as connection:
             rows = await ListsStore(connection).rows(
                 "versions_over_time",

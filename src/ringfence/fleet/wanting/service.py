@@ -8,9 +8,9 @@ from ringfence.base.clock import Clock
 from ringfence.base.errors import ConflictError, NotFoundError, OperatorError
 from ringfence.base.secret import Secret
 from ringfence.fleet.adapters import Sealer
-from ringfence.fleet.desired import Group, Subject, Wanted, Wish, belongs, compiled, drift, lay, refusals, wish_refusals
+from ringfence.fleet.desired import Group, Subject, Wanted, Wish, belongs, compiled, drift, lay, patterns, refusals, wish_refusals
 from ringfence.fleet.meanings import MEANINGS, DataModel, fill
-from ringfence.fleet.store import FleetStore, Row, columns
+from ringfence.fleet.store import FleetStore, Row, columns, names_like
 from ringfence.runtime.db import Database
 
 MAX_GROUPS = 1_000
@@ -116,7 +116,9 @@ class WantingService:
                 for found in await store.rows("wanted_of_devices", devices=[device_id])
             )
             sealed = await store.rows("names_of_secrets", device_id=device_id)
-            laid = compiled(subject.data_model, lay(subject, groups, own))
+            wishes = lay(subject, groups, own)
+            known = await names_like(store, {device_id: patterns(subject.data_model, wishes)})
+            laid = compiled(subject.data_model, wishes, names=known.get(device_id, ()))
             names = [setting.name for setting in laid.settings]
             rows = await store.rows("reported_of_devices", devices=[device_id], names=names, fresh_ms=1)
         return Wanted(
