@@ -3,6 +3,10 @@
 import asyncio
 import contextlib
 import io
+import json
+import os
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,14 +16,17 @@ from typing import Protocol
 import psycopg
 import pytest
 
+from ringfence.access.service import AccessService
 from ringfence.apps.cli.listing import COLUMNS
 from ringfence.apps.cli.operator_database import csv_of, read_source
-from ringfence.base.errors import OperatorError, PeerError
+from ringfence.base.errors import ExitCode, OperatorError, PeerError
+from ringfence.base.secret import Secret
 from ringfence.runtime.db import Database
 from ringfence.subscribers.model import ImportReport, Segment
 from ringfence.subscribers.service import SubscribersService
 from tests.harness.engines import PostgresServer, free_port
 from tests.harness.mariadb import DATABASE, USER, running_mariadb
+from tests.harness.product import Product
 
 TABLE = (
     "create table subscriber (kdnr varchar(20), nachname varchar(80), typ varchar(10), beginn date, stamp timestamp null, score decimal(5,2), photo {blob}, gone {bool})",
@@ -212,3 +219,48 @@ def test_many_rows_are_never_held_together(operators: Operators, tmp_path: Path)
         tracemalloc.stop()
     assert rows > 70_000
     assert peak < 8_000_000, "78,125 rows are some 12 MB as Python values"
+
+
+HALFWAY = {
+    "maria": "select seq as customer, if(seq = 12000, (select 1 union select 2), 'a name') as name from seq_1_to_14000",
+    "postgresql": "select g as customer, 'name ' || 1 / (12000 - g) as name from generate_series(1, 14000) g",
+}
+
+
+def test_the_command_sends_rows_to_the_api_and_half_a_list_changes_nothing(maria: Operators, postgresql: Operators, tmp_path: Path) -> None:
+    with Product("api") as product:
+        token = asyncio.run(token_of(product.database_url))
+
+        def ringfence(*arguments: str) -> subprocess.CompletedProcess[str]:
+            own = {"RINGFENCE_API_URL": product.api_url, "RINGFENCE_API_TOKEN": token, "PATH": os.environ["PATH"]}
+            command = (sys.executable, "-m", "ringfence.apps.cli.main", *arguments)
+            return subprocess.run(command, env=own, capture_output=True, text=True, timeout=120, check=False)
+
+        told = ringfence("customer", "import", "--json", "--sql", str(described(tmp_path, maria.url, QUERY, MAPPING)))
+        assert told.returncode == 0, told.stderr
+        assert json.loads(told.stdout)["added"] == 2
+        for name, operators in (("maria", maria), ("postgresql", postgresql)):
+            told = ringfence("customer", "import", "--sql", str(described(tmp_path, operators.url, HALFWAY[name])))
+            assert told.returncode == ExitCode.OPERATOR, told.stderr
+            assert told.stderr.startswith("ringfence: the database at ")
+            assert "cdr-pass" not in told.stderr
+        known = asyncio.run(customers_of(product.database_url))
+        assert known == ["K-1", "K-2"], "of 11,999 rows before the error none is there"
+        assert "cdr-pass" not in product.log("api")
+
+
+async def customers_of(database_url: str) -> list[str]:
+    """Their numbers."""
+    async with Database(database_url, name="test") as db:
+        return [customer.customer for customer in await SubscribersService(db, b"key").customers_page()]
+
+
+async def token_of(database_url: str) -> str:
+    """A session of the first administrator."""
+    async with Database(database_url, name="test") as db:
+        access = AccessService(db)
+        first = await access.ensure_first_administrator("root")
+        assert first is not None
+        begun = await access.authenticate("root", first.password, "", "127.0.0.1")
+        await access.change_password(begun.actor, first.password, Secret("a quiet saturday night"), "127.0.0.1")
+        return (await access.authenticate("root", Secret("a quiet saturday night"), "", "127.0.0.1")).token.open()
