@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import io
 import os
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,11 +22,12 @@ from ringfence.apps.acs.conversations import Conversations, InformTold, Shared, 
 from ringfence.apps.acs.front import Front
 from ringfence.apps.acs.proof import Prover
 from ringfence.apps.acs.seal import CookieSealer
-from ringfence.apps.acs.stun import StunServer
+from ringfence.apps.acs.stun import StunServer, open_socket
 from ringfence.apps.acs.wake import WakeLimits, Waker
+from ringfence.apps.acs.waking import waking_of
 from ringfence.apps.acs.wire import Limits
 from ringfence.base.clock import system_clock
-from ringfence.base.errors import PeerError
+from ringfence.base.errors import OperatorError, PeerError
 from ringfence.base.secret import Secret
 from ringfence.fleet.adapters import FLEET_KEY, FileKeys, Sealer
 from ringfence.fleet.binding import Rules
@@ -38,11 +40,13 @@ from ringfence.protocols.nonces import NonceMint
 from ringfence.runtime.db import Database
 from ringfence.runtime.http import open_listener
 from ringfence.runtime.keys import ensure_key
+from ringfence.runtime.settings import Acs, AcsWake, Settings
 from ringfence.simulators.devices.behaviour import Behaviour
 from ringfence.simulators.devices.device import Device
 from ringfence.simulators.devices.models import built_in
 from ringfence.simulators.devices.wake import Doorbell, WakeHabit
 from ringfence.simulators.devices.world import World, WorldSettings
+from ringfence.subscribers.service import SubscribersService
 from tests.integration.acs.test_sessions import ask
 
 PATIENCE = 60.0
@@ -318,6 +322,23 @@ def test_many_are_woken_at_the_pace_that_was_set(database_url: str, tmp_path: Pa
     run(work)
 
 
+def test_an_access_node_gets_no_more_than_its_share_and_waiting_is_no_try(database_url: str, tmp_path: Path) -> None:
+    limits = WakeLimits(per_second=1_000, per_access_node=8, device_spacing_ms=60_000, tries=1)
+
+    async def work() -> None:
+        async with house(database_url, tmp_path, devices=30, limits=limits) as found:
+            for device in found.world.devices:
+                await found.ring_in(device, WakeHabit.OPEN)
+            await found.begin()
+            began = time.monotonic()
+            ids = [await found.want(device) for device in found.world.devices]
+            assert await found.world.wait(lambda world: world.counters["wakes_heard"] >= 30, PATIENCE)
+            assert time.monotonic() - began >= (30 - 1) / 8 - 0.1
+            assert [await found.end_of(device_id) for device_id in ids] == [[]] * 30
+
+    run(work)
+
+
 def test_a_device_behind_nat_is_woken_from_the_stun_servers_own_address(database_url: str, tmp_path: Path) -> None:
     async def work() -> None:
         async with house(database_url, tmp_path, with_stun=True) as found:
@@ -341,6 +362,41 @@ def test_a_device_behind_nat_is_woken_from_the_stun_servers_own_address(database
             await found.queue_empties()
             assert found.woken() == {device_id}
             assert found.world.counters["wakes_heard"] == 1, "three copies are one request"
+
+    run(work)
+
+
+def test_the_settings_open_the_stun_server(database_url: str, tmp_path: Path) -> None:
+    async def work() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as kept:
+            kept.bind(("127.0.0.1", 0))
+            port = kept.getsockname()[1]
+        wake = AcsWake(stun_listen=f"127.0.0.1:{port}")
+        settings = Settings(data_dir=tmp_path, acs=Acs(wake=wake))
+        ensure_key(tmp_path / FLEET_KEY)
+        async with Database(database_url, name="test", wait_seconds=5.0) as db:
+            networks = io.BytesIO(b"prefix,kind\n127.5.0.0/16,own_pool\n127.6.0.0/16,monitoring\n")
+            await SubscribersService(db, b"key").import_networks("anna", networks)
+            fleet = FleetService(db, Sealer(FileKeys(tmp_path / FLEET_KEY)), None)
+            waking = waking_of(settings, db, fleet, None, system_clock, lambda _address, _reason: None)
+            running = asyncio.create_task(waking.run())
+            loop, request = asyncio.get_running_loop(), stun.encode_request(stun.BindingRequest(bytes(12)))
+            inside, heard = await loop.create_datagram_endpoint(Listener, local_addr=("127.5.0.1", 0), remote_addr=("127.0.0.1", port))
+            watch, unheard = await loop.create_datagram_endpoint(Listener, local_addr=("127.6.0.1", 0), remote_addr=("127.0.0.1", port))
+            async with asyncio.timeout(PATIENCE):
+                while heard.came.empty():  # It answers nobody before it has read the ranges.
+                    watch.sendto(request)
+                    inside.sendto(request)
+                    await asyncio.sleep(0.05)
+            assert unheard.came.empty(), "a range of ours that holds no devices"
+            inside.close()
+            watch.close()
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+            with pytest.raises(OperatorError, match="stun_listen"), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+                taken.bind(("127.0.0.1", port))
+                open_socket(f"127.0.0.1:{port}")
 
     run(work)
 

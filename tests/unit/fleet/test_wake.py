@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ringfence.base.errors import PeerError
 from ringfence.fleet.links import Reach
 from ringfence.fleet.model import Link, Sleeper
-from ringfence.fleet.wake import Ground, Pace, Plan, Target, Whereabouts, ground_of, guarded, guarded_udp, plan
+from ringfence.fleet.wake import Ground, Pace, Plan, Target, Whereabouts, claimed, ground_of, guarded, guarded_udp, is_inside, plan
 
 PEER = "192.0.2.9"
 GROUND = ground_of(["192.0.2.0/24", "100.64.0.0/10", "2001:db8::/32"], frozenset({("192.0.2.9", 7547)}))
@@ -149,6 +149,23 @@ def test_plans() -> None:
     assert chosen() == Plan(way=Reach.NEXT_INFORM, reason="no_address")
     assert chosen(**both, link=Link.UNREACHABLE) == Plan(way=Reach.NEXT_INFORM, reason="unreachable")
     assert chosen(**both, ground=ground_of([])) == Plan(way=Reach.NEXT_INFORM, reason="no_own_ranges")
+
+
+def test_who_holds_what_is_asked_of_every_address_that_is_named() -> None:
+    named = sleeper(
+        request_url="http://[2001:db8::1]:8089/x", udp_address="[2001:0db8::2]:1", seen_udp="100.64.0.1:2", peer_ip="::ffff:192.0.2.9"
+    )
+    assert claimed(named) == ("192.0.2.9", "2001:db8::1", "2001:db8::2", "100.64.0.1")
+    assert claimed(sleeper(request_url="http://[broken", udp_address="name:1")) == (PEER,)
+    assert claimed(sleeper(request_url="http://name/", peer_ip="")) == ()
+
+
+def test_what_is_inside() -> None:
+    assert is_inside("192.0.2.200", GROUND)
+    assert is_inside("::ffff:192.0.2.200", GROUND)
+    assert not is_inside("198.51.100.1", GROUND)
+    assert not is_inside("name", GROUND)
+    assert not is_inside("127.0.0.1", ground_of(["0.0.0.0/0"]))
 
 
 addresses = st.one_of(
