@@ -156,7 +156,11 @@ def test_a_replacement_is_verified_once_and_by_who_may(database_url: str, own_na
                 assert 'value="L1"' in asked
                 assert "sip.password" in asked, "it says which secrets move"
                 assert SECRET not in asked
-                data = {"form_token": form_token(asked), "line": "L1"}
+                data = {"form_token": form_token(asked), "line": "L1", "closes": str(old.device_id)}
+                assert (await browser.post(f"{path}/verify", data=data | {"closes": ""})).status_code == 409, "others than the page showed"
+                other = (await browser.get(f"{path}?line=L2")).text
+                assert "not the line it informed from" in other
+                assert "Nobody" in other
                 answer = await browser.post(f"{path}/verify", data=data)
                 assert answer.headers["location"] == f"/devices/{new.device_id}?said=verified"
                 assert (await browser.post(f"{path}/verify", data=data)).status_code == 409, "once"

@@ -4,6 +4,7 @@ Verifying hands over what was wanted on the line and closes the device before, s
 know: the line is what held the device's address when it informed last, never what the device says.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -46,6 +47,12 @@ class _Wanted(msgspec.Struct, frozen=True):
 
 class _Verified(msgspec.Struct, frozen=True):
     line: Short
+    closes: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    """The devices that the page said would be closed."""
+
+
+class _Line(msgspec.Struct, frozen=True):
+    line: Short = ""
 
 
 @pages.page("/fleet/replacements", permission=Permission.DEVICE_READ)
@@ -74,7 +81,8 @@ async def confirm_replacement(request: Request, device_id: str) -> Response:
     desk = desk_of(request)
     device = await device_of(desk, device_id)
     found = await desk.inventory.pending(before=device.device_id + 1, limit=1)
-    line = (await _placed(desk, found[0])).line if found and found[0].device_id == device.device_id else device.line
+    seen = (await _placed(desk, found[0])).line if found and found[0].device_id == device.device_id else device.line
+    line = read_query(request, _Line).line or seen
     before = await _there(desk, device, line) if line else ()
     wanted = [await desk.inventory.wanted(each.device_id) for each in before]
     return desk.renderer.page(
@@ -84,7 +92,9 @@ async def confirm_replacement(request: Request, device_id: str) -> Response:
         device=device,
         reason=REASONS.get(device.standing_reason, device.standing_reason.replace("_", " ")),
         line=line,
+        seen=seen,
         before=before,
+        closes=_ids(before),
         wishes=sum(len(each.own) for each in wanted),
         secrets=sorted({meaning for each in wanted for meaning, _, _ in each.secrets if not meaning.startswith("acs.")}),
     )
@@ -95,9 +105,12 @@ async def verify_replacement(request: Request, actor: Acting, device_id: str) ->
     """It belongs to this line: it takes over, those before it are closed."""
     desk = desk_of(request)
     device = await device_of(desk, device_id)
-    line = (await read_form(request, _Verified)).line
+    entry = await read_form(request, _Verified)
+    line = entry.line
     if device.line == line:
         raise ConflictError("this device belongs to that line already", reason="verified")
+    if entry.closes != _ids(await _there(desk, device, line)):
+        raise ConflictError("other devices are on this line than the page showed; look again before you verify", reason="line_changed")
     closed = await desk.inventory.verify(actor.name, device.device_id, line)
     await desk.record(actor, "verify_device", device.serial_number, {"line": line, "closed": len(closed)})
     return said(f"/devices/{device.device_id}", "verified")
@@ -115,6 +128,10 @@ async def _placed(desk: Desk, waiting: Pending) -> Pending:
     if holder is None:
         return replace(waiting, line=at.line)
     return replace(waiting, line=at.line, holder_id=holder.device_id, holder_serial=holder.serial_number, holder_life=holder.life.value)
+
+
+def _ids(devices: Sequence[Device]) -> str:
+    return " ".join(str(each.device_id) for each in devices)
 
 
 async def _there(desk: Desk, device: Device, line: str) -> tuple[Device, ...]:

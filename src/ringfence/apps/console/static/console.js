@@ -115,6 +115,8 @@
     const shown = event.target.dataset?.shows && document.getElementById(event.target.dataset.shows);
     if (shown) shown.value = event.target.value;
   });
+  // On a phone the tab one is at may lie outside.
+  document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   // One press is one order.
   document.addEventListener("submit", (event) => {
     if (event.target.dataset.sent) event.preventDefault();
