@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import json
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,15 @@ import pytest
 
 from ringfence.access.model import Role
 from ringfence.apps.cli.fleet.main import app
+from ringfence.archive.questions import CallQuestions
 from ringfence.base.errors import ConflictError, NotFoundError, OperatorError
+from ringfence.views.coverage import CoverageView
 from tests.harness.command_line import CommandLine
 from tests.harness.engines import NatsServer
 from tests.harness.surfaces import Surfaces, surfaces
 from tests.integration.api.test_devices import CSV, informed
+from tests.integration.views.test_coverage import ACCOUNTS, NOW, REGISTRATIONS
+from tests.unit.archive.test_calls import filled
 
 STOCK = "oui,product_class,serial_number\n" + "".join(f"00040E,FRITZ,S{number}\n" for number in range(3))
 IMAGE = b"firmware " * 40_000
@@ -83,6 +89,34 @@ def test_lists_go_on_after_their_key(database_url: str, own_nats: NatsServer, tm
                 for method, path, body in hostile:
                     answer = await program.request(method, path, json=body)
                     assert answer.status_code == 422, f"{path[:80]}: {answer.text}"
+
+    asyncio.run(run())
+
+
+def test_coverage_is_a_list_to_work_off(database_url: str, own_nats: NatsServer, tmp_path: Path) -> None:
+    filled(tmp_path / "archive", *REGISTRATIONS).close()
+
+    async def run() -> None:
+        async with surfaces(database_url, own_nats, tmp_path) as found:
+            await found.person("eva", Role.ENGINEER)
+            await found.person("hugo", Role.HOTLINE)
+            await found.api.subscribers.import_accounts("anna", BytesIO(ACCOUNTS))
+            view = CoverageView(CallQuestions(tmp_path / "archive"), found.api.inventory._db, lambda: NOW)
+            found.api = replace(found.api, coverage=view)
+            async with found.program(await found.token("eva")) as program:
+                listed: list[str] = []
+                following = ""
+                while not listed or following:
+                    told = (await program.get("/v1/fleet/coverage", params={"limit": 1, "after": following})).json()
+                    assert len(told["uncovered"]) == 1
+                    listed += [one["customer"] for one in told["uncovered"]]
+                    following = told["next"]
+                assert listed == ["C1", "C2", "C3", "C6"], "page by page, each once"
+                assert (told["customers"], told["missing"], told["own"], told["nameless"]) == (5, 4, 1, 2)
+                one = (await program.get("/v1/fleet/coverage", params={"model": "snomD785"})).json()
+                assert [(entry["customer"], entry["account"]) for entry in one["uncovered"]] == [("C2", "4930103")]
+            async with found.program(await found.token("hugo")) as program:
+                assert (await program.get("/v1/fleet/coverage")).status_code == 403
 
     asyncio.run(run())
 

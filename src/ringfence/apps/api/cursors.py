@@ -11,7 +11,7 @@ MAX_CHARS = 2_000
 
 
 def cursor(*key: str | int) -> str:
-    """A key as one word."""
+    """A key as one word; its numbers are not negative."""
     return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
 
 
@@ -23,6 +23,7 @@ def key_of(text: str, *first: str | int) -> tuple[str | int, ...]:
         found = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=list[str | int])
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         found = []
-    if [type(part) for part in found] != [type(part) for part in first] or any(isinstance(part, int) and part >= 2**63 for part in found):
+    same = [type(part) for part in found] == [type(part) for part in first]
+    if not same or any(isinstance(part, int) and not 0 <= part < 2**63 for part in found):
         raise OperatorError("this is not the `next` of a page; begin without it", reason="bad_cursor")
     return tuple(found)

@@ -59,7 +59,8 @@ async def show_coverage(
 ) -> CoverageSaid:
     """Customers whose phone registers and of whom no device informs, counted in the last hour; `after`: the customer seen last."""
     seen = await (desk.coverage.anew() if anew else desk.coverage.current())
-    fits = [one for one in seen.uncovered if one.customer > after and model in ("", one.model)]
+    # In the order of code points, in which `after` is compared; the database's own order may be that of a language.
+    fits = sorted((one for one in seen.uncovered if one.customer > after and model in ("", one.model)), key=lambda one: one.customer)
     page = fits[:limit]
     return CoverageSaid.of(seen, page, page[-1].customer if len(fits) > limit else "")
 
