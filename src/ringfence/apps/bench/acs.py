@@ -1,12 +1,13 @@
 """Bench `acs`: plain sessions (Inform, empty POST) against the real role with the embedded PostgreSQL, each on a new TCP connection.
 
-The client is a process of its own (`acs_client`). Devices are known before the clock runs, unless `--new`. Beside the figures it says
-what a session costs in processor time of each part: on a machine that others use too, that is what compares.
+The client is a process of its own (`acs_client`). Devices are known before the clock runs, unless `--new`; with `--feed` access sessions
+say which line has the client's address, and the devices are on it. Beside the figures it says what a session costs in processor time of
+each part: on a machine that others use too, that is what compares.
 """
 
 import asyncio
+import io
 import json
-import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ringfence.apps.bench.acs_client import PASSWORD, Load, device_of
+from ringfence.apps.bench.processes import processor_us, resident_bytes
 from ringfence.base.clock import system_clock
 from ringfence.base.errors import OperatorError, UnavailableError
 from ringfence.base.secret import Secret
@@ -27,19 +29,44 @@ from ringfence.fleet.model import REALM, InformSeen, Lane, Proof
 from ringfence.fleet.service import FleetService
 from ringfence.protocols.digest import ha1_of
 from ringfence.runtime.db import Database
+from ringfence.subscribers.sessions.model import ReportKind, SessionReport
+from ringfence.subscribers.sessions.service import AccessSessions
 
-OPTIONS: dict[str, Any] = {"auth": "none", "clients": 32, "devices": 10_000, "seconds": 20.0, "rate": 0, "new": False}
+OPTIONS: dict[str, Any] = {
+    "auth": "none",
+    "clients": 32,
+    "devices": 10_000,
+    "seconds": 20.0,
+    "rate": 0,
+    "new": False,
+    "overload": 0,
+    "feed": False,
+}
 
 KINDS = ("none", "digest", "tls")
 BATCH = 64
+LINE = "line-of-the-bench"
 WRITERS = 8
-_TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
+WARM_UP_SECONDS = 4.0
+"""Before the clock runs, so that memory afterwards is compared with that of a process at work."""
+SECOND_RUN = 50_000_000
+"""New devices of the measured run are numbered from here on."""
+OVERLOAD_SESSIONS = 32
+"""What the ACS takes at once with `--overload`; so many times as many devices come."""
+HURRY = 100.0
+"""Who is sent away comes back after a hundredth of Retry-After: the spread keeps its shape, and the bench ends today."""
 
 
 def run(options: dict[str, Any]) -> dict[str, object]:
     """Measure; figures as formats.md names them."""
     if options["auth"] not in KINDS:
         raise OperatorError(f"--auth takes one of {', '.join(KINDS)}.", reason="bad_option")
+    if options["new"] and options["auth"] == "digest":
+        raise OperatorError("Devices that were never seen have no credentials: --new goes with --auth none or tls.", reason="bad_option")
+    if not 0 <= options["overload"] <= 4:
+        raise OperatorError(
+            "--overload goes from 1 to 4; above that connections are cut before they can be told to come back.", reason="bad_option"
+        )
     with rehearsal_folder() as folder:
         return asyncio.run(_measure(folder, options))
 
@@ -48,25 +75,47 @@ async def _measure(folder: Path, options: dict[str, Any]) -> dict[str, object]:
     lane = f'authentication = "{"digest" if options["auth"] == "digest" else "none"}"\n'
     if options["auth"] == "tls":
         lane += _certificate(folder)
+    if options["feed"]:
+        lane += "[sessions]\nfeed = true\n"
+    lane += _limits(options)
     async with running_product(folder / "product", roles=("acs",), night=False, acs=lane) as product:
+        if options["feed"]:
+            await _put_on_a_line(product, 0 if options["new"] else options["devices"])
         if not options["new"]:
             _say(f"making {options['devices']} devices known")
             await _prepare(product, options["devices"], credentials=options["auth"] == "digest")
-        before = _processor_us(product)
-        _say("running")
         load = Load(
             port=product.ports.acs,
             tls=options["auth"] == "tls",
-            clients=options["clients"],
+            clients=options["overload"] * OVERLOAD_SESSIONS or options["clients"],
             devices=options["devices"],
             seconds=options["seconds"],
             rate=options["rate"],
+            new=options["new"],
+            hurry=HURRY if options["overload"] else 0.0,
         )
-        found = await _client(load)
-        after = _processor_us(product)
-    sessions = max(1, int(found["sessions"]))
-    cost = {name: round((after[name] - before[name]) / sessions) for name in before} | {"client": round(found.pop("client_us") / sessions)}
-    return {**found, "processor_us_per_session": cost}
+        _say("warming up")
+        await _client(load._replace(seconds=min(WARM_UP_SECONDS, load.seconds)))
+        resident, before = resident_bytes(product, "acs"), processor_us(product, "acs")
+        _say("running")
+        found = await _client(load._replace(first=SECOND_RUN))
+        after, at_the_end = processor_us(product, "acs"), resident_bytes(product, "acs")
+    spent = {name: after[name] - before[name] for name in before} | {"client": found.pop("client_us")}
+    sessions, wall_us = max(1, int(found["sessions"])), 1e6 * found["wall_seconds"]
+    return {
+        **found,
+        "processor_us_per_session": {name: round(one / sessions) for name, one in spent.items()},
+        "cores_used": {name: round(one / wall_us, 2) for name, one in spent.items()},
+        "acs_resident_bytes": {"before": resident, "after": at_the_end},
+        "growth_bytes_per_session": round((at_the_end - resident) / sessions, 1),
+    }
+
+
+def _limits(options: dict[str, Any]) -> str:
+    """All devices of the bench share an address, and with `--overload` the ACS takes few at once."""
+    most = options["overload"] * OVERLOAD_SESSIONS
+    sessions = f"sessions = {OVERLOAD_SESSIONS}\n" if most else ""
+    return f"[acs]\n{sessions}connections_per_address = {4 * max(most, options['clients'])}\n"
 
 
 async def _client(load: Load) -> dict[str, Any]:
@@ -105,33 +154,22 @@ async def _prepare(product: Product, count: int, *, credentials: bool) -> None:
                 group.create_task(give())
 
 
+async def _put_on_a_line(product: Product, count: int) -> None:
+    """One line that holds the client's address, and the devices on it."""
+    settings, now = product.settings, system_clock()
+    session = SessionReport(
+        kind=ReportKind.START, nas="bench", session_id="1", at_ms=now, started_ms=now, prefixes=("127.0.0.1/32",), line=LINE
+    )
+    rows = [f"{device.oui},{device.product_class},{device.serial_number},shipped,{LINE}" for device in map(device_of, range(count))]
+    async with Database(settings.database, name="bench") as db:
+        await AccessSessions(db).record([session])
+        fleet = FleetService(db, Sealer(FileKeys(settings.keys_dir / FLEET_KEY)), None)
+        await fleet.import_devices("bench", io.StringIO("\n".join(("oui,product_class,serial_number,state,line", *rows))))
+
+
 def _username(number: int) -> str:
     device = device_of(number)
     return f"{device.oui}-{device.serial_number}"
-
-
-def _processor_us(product: Product) -> dict[str, int]:
-    """Processor time so far of the role, and of PostgreSQL with its sessions."""
-    postgres = _pid(product, "postgres")
-    children = [pid for pid in _processes() if _stat(pid)[1] == postgres]
-    return {"acs": _stat(_pid(product, "acs"))[0], "postgres": sum(_stat(pid)[0] for pid in (postgres, *children))}
-
-
-def _pid(product: Product, name: str) -> int:
-    return int((product.folder / "run" / f"{name}.pid").read_text().split()[0])
-
-
-def _processes() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
-
-
-def _stat(pid: int) -> tuple[int, int]:
-    """Processor time in microseconds, ended children included, and the parent."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0, 0
-    return sum(int(ticks) for ticks in fields[11:15]) * _TICK_US, int(fields[1])
 
 
 def _certificate(folder: Path) -> str:

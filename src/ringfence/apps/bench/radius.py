@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from ringfence.apps.bench.processes import processor_us
 from ringfence.apps.bench.radius_client import SECRET, Load, address_of
 from ringfence.base.clock import monotonic_seconds, system_clock
 from ringfence.base.errors import UnavailableError
@@ -66,9 +67,12 @@ async def _measure(folder: Path, options: dict[str, Any]) -> dict[str, object]:
         await _open(db, count, nas)
         size = await _sizes(db)
         _say("running")
+        before = processor_us(product, "worker")
         found = await _client(load)
+        after = processor_us(product, "worker")
         looked = await _look_up(db, count, options["lookups"])
-    return {**found, **looked, **size}
+    cost = {name: round((after[name] - before[name]) / max(1, int(found["answers"]))) for name in before}
+    return {**found, "processor_us_per_answer": cost, **looked, **size}
 
 
 async def _open(db: Database, count: int, nas: int) -> None:

@@ -23,6 +23,8 @@ IDENTIFIERS = 256
 MIX = 10
 """Of so many requests one starts a session, one ends one, and the others say that a session lasts."""
 
+_STRIDE = 1_000_003
+
 
 class Load(NamedTuple):
     """What to do: requests to send in all, over so many NAS, to sessions that are open already."""
@@ -43,7 +45,8 @@ def packets_of(nas: int, load: Load) -> Iterator[bytes]:
     """What one NAS sends. Session `number` belongs to NAS `number % load.nas`."""
     for place in range(load.requests // load.nas):
         fresh = load.open_sessions + (place // MIX) * load.nas + nas
-        known = (place * load.nas + nas) % load.open_sessions
+        # As in the field, one after the other is never a neighbour: each update touches a page of its own.
+        known = place * _STRIDE % (load.open_sessions // load.nas) * load.nas + nas
         status = {0: AcctStatus.START, 1: AcctStatus.STOP}.get(place % MIX, AcctStatus.INTERIM_UPDATE)
         number = fresh if status is AcctStatus.START else known
         yield encode_request(
