@@ -60,6 +60,35 @@ def test_silence_and_deadlines_are_found_in_batches(database_url: str, tmp_path:
     asyncio.run(main())
 
 
+def test_a_turn_that_is_lost_to_a_session_is_only_lost(database_url: str) -> None:
+    async def main() -> None:
+        async with Database(database_url, name="test") as db:
+            fleet = InventoryService(db, Sealer(NoKeys()), lambda: NOW)
+            await fleet.import_devices("anna", io.StringIO("oui,product_class,serial_number\n00040E,FRITZ,A1\n"))
+            device_id, turns = (await fleet.stock())[0].device_id, 0
+            keeper = Housekeeper(fleet, StatusBoard("worker", "test"), silent_ms=HOUR_MS)
+
+            async def cross() -> None:
+                nonlocal turns
+                turns += 1
+                if turns == 2:
+                    return
+                async with db.transaction() as mine:
+                    await mine.execute("set transaction isolation level repeatable read")
+                    await mine.execute("select from fleet.devices where device_id = %s", (device_id,))
+                    async with db.transaction() as other:
+                        await other.execute("update fleet.devices set region = 'north' where device_id = %s", (device_id,))
+                    await mine.execute("update fleet.devices set region = 'south' where device_id = %s", (device_id,))
+
+            task = asyncio.create_task(keeper.every(0.01, "crossing", cross))
+            await until(lambda: turns >= 2 or task.done())
+            assert not task.done()
+            task.cancel()
+            await asyncio.wait([task])
+
+    asyncio.run(main())
+
+
 def test_housekeeping_waits_for_a_database_that_is_away(postgres: PostgresServer, database_url: str) -> None:
     name = conninfo_to_dict(database_url)["dbname"]
 

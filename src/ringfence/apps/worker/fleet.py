@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from ringfence.base.clock import monotonic_seconds
-from ringfence.base.errors import UnavailableError
+from ringfence.base.errors import ConflictError, UnavailableError
 from ringfence.fleet.inventory.service import InventoryService
 from ringfence.runtime.log import get_logger
 from ringfence.runtime.metrics import counter, gauge
@@ -20,7 +20,10 @@ SILENCE_SECONDS = 600.0
 DEADLINE_SECONDS = 30.0
 ROUND_SECONDS = 600.0
 """Between two rounds of the comparison."""
-BATCH = 1_000
+BATCH = 5_000
+"""Devices or orders of one transaction."""
+COMPARED = 1_000
+"""Devices of one transaction of the comparison."""
 SHARE = 0.1
 """Of the time, for the comparison."""
 
@@ -43,11 +46,11 @@ class Housekeeper:
     async def run(self) -> None:
         """Keep the fleet until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._every(COUNT_SECONDS, "fleet_count", self._fleet.count))
-            group.create_task(self._every(VERSIONS_SECONDS, "fleet_versions", self.count_versions))
-            group.create_task(self._every(SILENCE_SECONDS, "fleet_silence", self.mark_silent))
-            group.create_task(self._every(DEADLINE_SECONDS, "fleet_orders", self.reconcile))
-            group.create_task(self._every(ROUND_SECONDS, "fleet_drift", self.compare))
+            group.create_task(self.every(COUNT_SECONDS, "fleet_count", self._fleet.count))
+            group.create_task(self.every(VERSIONS_SECONDS, "fleet_versions", self.count_versions))
+            group.create_task(self.every(SILENCE_SECONDS, "fleet_silence", self.mark_silent))
+            group.create_task(self.every(DEADLINE_SECONDS, "fleet_orders", self.reconcile))
+            group.create_task(self.every(ROUND_SECONDS, "fleet_drift", self.compare))
 
     async def count_versions(self) -> None:
         """Keep today's versions, of a count that is no older than they are."""
@@ -75,7 +78,7 @@ class Housekeeper:
         after = devices = drifted = 0
         while True:
             began = monotonic_seconds()
-            batch = await self._fleet.compare(after, self._batch)
+            batch = await self._fleet.compare(after, min(self._batch, COMPARED))
             devices, drifted, after = devices + batch.devices, drifted + batch.drifted, batch.last
             _compared.inc(batch.devices)
             if not after:
@@ -84,11 +87,14 @@ class Housekeeper:
                 return
             await asyncio.sleep((monotonic_seconds() - began) * (1 / SHARE - 1))
 
-    async def _every(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def every(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Work, then pause, until cancelled."""
         while True:
             try:
                 await work()
                 self._board.settled(name)
+            except ConflictError:  # A session changed the same devices at this moment; the next turn finds what is left.
+                _log.info("fleet_turn_lost", turn=name)
             except UnavailableError as error:
                 self._board.trouble(name, f"The fleet's housekeeping waits: {error}")
             await asyncio.sleep(seconds)

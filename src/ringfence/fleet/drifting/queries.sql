@@ -22,8 +22,11 @@ on conflict (device_id, name) do update set group_name = excluded.group_name, wa
 where (f.group_name, f.wanted, f.reported) is distinct from (excluded.group_name, excluded.wanted, excluded.reported);
 
 -- unsettle_drifted --
--- A device that had settled and is not as wanted any more: its next Inform finds work. One that is left alone stays so.
-update fleet.presence set settled_revision = 0 where device_id = any(%(devices)s::bigint[]) and settled_revision <> 0 and not_before_at is null;
+-- A device that had settled and is not as wanted any more: its next Inform finds work. One that is left alone stays so, and one that informs
+-- at this moment is left to the next round: waiting for its row, in another order than a batch of Informs, could be a deadlock.
+update fleet.presence set settled_revision = 0 where device_id in (
+    select device_id from fleet.presence where device_id = any(%(devices)s::bigint[]) and settled_revision <> 0 and not_before_at is null
+    order by device_id for update skip locked);
 
 -- page_drift --
 select x.device_id, d.oui, d.product_class, d.serial_number, d.software_version, x.name, x.group_name as group, x.wanted, x.reported,
