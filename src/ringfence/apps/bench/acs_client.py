@@ -20,11 +20,18 @@ from ringfence.protocols.cwmp.messages import DeviceId, Envelope, Event, Inform,
 
 PASSWORD = "bench-password"
 PATIENCE_SECONDS = 20.0
+DRAIN_SECONDS = 90.0
+"""For those who were sent away, after the last new session."""
+ERROR_WAIT_SECONDS = 1.0
 ROOT = "InternetGatewayDevice."
 
 
 class Load(NamedTuple):
-    """What to do. `rate` 0: as fast as it goes, else sessions a second."""
+    """What to do. `rate` 0: as fast as it goes, else sessions a second.
+
+    `new`: each session is of a device that was never seen, from number `first` on. `hurry` above 0: who is sent away with 503 comes back
+    after its Retry-After divided by this, until its session is done; others go on meanwhile.
+    """
 
     port: int
     tls: bool
@@ -32,6 +39,9 @@ class Load(NamedTuple):
     devices: int
     seconds: float
     rate: float
+    new: bool = False
+    first: int = 0
+    hurry: float = 0.0
 
 
 def device_of(number: int) -> DeviceId:
@@ -63,15 +73,19 @@ class _Devices:
 
     def __init__(self, load: Load) -> None:
         self._load = load
-        self._bodies = [inform_of(number) for number in range(load.devices)]
-        self._next = 0
+        self._bodies = [] if load.new else [inform_of(number) for number in range(load.devices)]
+        self._template = inform_of(0)
+        self._next = load.first
         self._context = ssl.create_default_context() if load.tls else None
         if self._context is not None:  # The certificate is the bench's own.
             self._context.check_hostname = False
             self._context.verify_mode = ssl.CERT_NONE
+        self._away: set[asyncio.Task[None]] = set()
         self.milliseconds: list[float] = []
         self.errors = 0
         self.busy = 0
+        self.waits: list[int] = []
+        self.lost = 0
 
     async def run(self) -> float:
         """Play; how long it took in seconds."""
@@ -79,38 +93,62 @@ class _Devices:
         async with asyncio.TaskGroup() as group:
             for _ in range(self._load.clients):
                 group.create_task(self._client(began))
+        if self._away:
+            _done, left = await asyncio.wait(self._away, timeout=DRAIN_SECONDS)
+            self.lost = len(left)
+            for task in left:
+                task.cancel()
         return monotonic_seconds() - began
 
     async def _client(self, began: float) -> None:
         rate = self._load.rate
         while (now := monotonic_seconds()) - began < self._load.seconds:
             number, self._next = self._next, self._next + 1
-            due = began + number / rate if rate else now
+            due = began + (number - self._load.first) / rate if rate else now
             if due > now:
                 await asyncio.sleep(due - now)
-            start = max(due, now) if not rate else due
-            try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    status = await self._session(number % self._load.devices)
-            except (OSError, TimeoutError, asyncio.IncompleteReadError):
-                status = 0
-            if status == 204:
-                self.milliseconds.append((monotonic_seconds() - start) * 1000)
-            elif status == 503:
-                self.busy += 1
-            else:
-                self.errors += 1
+            number = number if self._load.new else number % self._load.devices
+            wait = await self._attempt(number, start=max(due, now) if not rate else due)
+            if wait and self._load.hurry:
+                task = asyncio.get_running_loop().create_task(self._come_back(number, wait))
+                self._away.add(task)
+                task.add_done_callback(self._away.discard)
 
-    async def _session(self, number: int) -> int:
+    async def _come_back(self, number: int, wait: float) -> None:
+        """As a device that was sent away, until it is served."""
+        while wait:
+            await asyncio.sleep(wait)
+            wait = await self._attempt(number, start=monotonic_seconds())
+
+    async def _attempt(self, number: int, *, start: float) -> float:
+        """One session; 0 when it is done, else the seconds until the next attempt."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                status, head = await self._session(number)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            status, head = 0, ""
+        if status == 204:
+            self.milliseconds.append((monotonic_seconds() - start) * 1000)
+            return 0.0
+        if status != 503:
+            self.errors += 1
+            return ERROR_WAIT_SECONDS
+        self.busy += 1
+        stated = int(head.partition("Retry-After: ")[2].partition("\r\n")[0])
+        self.waits.append(stated)
+        return stated / (self._load.hurry or 1.0)
+
+    async def _session(self, number: int) -> tuple[int, str]:
+        """The last status, and the head of its answer."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._load.port, ssl=self._context)
         try:
-            body = self._bodies[number]
-            status, headers = await _post(reader, writer, body)
+            body = self._template.replace(b"B00000000", b"B%08d" % number) if self._load.new else self._bodies[number]
+            status, head = await _post(reader, writer, body)
             if status == 401:
-                status, _ = await _post(reader, writer, body, _authorization(headers, number))
+                status, head = await _post(reader, writer, body, _authorization(head, number))
             if status == 200:
-                status, _ = await _post(reader, writer, b"")
-            return status
+                status, head = await _post(reader, writer, b"")
+            return status, head
         finally:
             writer.close()
 
@@ -132,6 +170,12 @@ def _authorization(head: str, number: int) -> str:
     return f"Authorization: {value}\r\n"
 
 
+def _spread(waits: list[int]) -> list[int]:
+    """Least, tenth, half, nine tenths and most of what Retry-After said; empty when nobody was sent away."""
+    ordered = sorted(waits)
+    return [ordered[round(share * (len(ordered) - 1))] for share in (0, 0.1, 0.5, 0.9, 1)] if ordered else []
+
+
 def main() -> None:
     """Play the load in the first argument."""
     devices = _Devices(Load(**json.loads(sys.argv[1])))
@@ -145,7 +189,11 @@ def main() -> None:
         "p99_ms": round(times[len(times) * 99 // 100], 1),
         "errors": devices.errors,
         "busy_responses": devices.busy,
+        "busy_share": round(devices.busy / max(1, devices.busy + len(devices.milliseconds)), 3),
+        "retry_after_seconds": _spread(devices.waits),
+        "lost": devices.lost,
         "sessions": len(devices.milliseconds),
+        "wall_seconds": round(wall, 1),
         "client_us": 1e6 * (spent.ru_utime + spent.ru_stime - used.ru_utime - used.ru_stime),
     }
     sys.stdout.write(json.dumps(figures))
