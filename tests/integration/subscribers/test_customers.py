@@ -3,6 +3,7 @@
 import asyncio
 import io
 import re
+import time
 from collections.abc import Awaitable, Callable
 
 import psycopg
@@ -250,3 +251,33 @@ def test_a_search_walks_an_index(query: str, database_url: str) -> None:
     lines = [str(line) for (line,) in plan]
     assert any("Index Cond" in line for line in lines), lines
     assert not any("Seq Scan" in line for line in lines), lines
+
+
+def test_no_chunk_of_an_import_reads_the_whole_table(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three million rows are 600 chunks: reading what is there for each of them would take hours."""
+    monkeypatch.setattr("ringfence.subscribers.importing.service.CHUNK_ROWS", 250)
+    rows = 5_000
+    content = ["customer,name", *(f"K-{place:06},Name {place}" for place in range(rows))]
+
+    async def body(subscribers: SubscribersService) -> None:
+        assert (await subscribers.import_customers("anna", sheet(*content))).added == rows
+        assert (await subscribers.import_customers("anna", sheet(*content))).same == rows
+        changed = [line.replace("Name", "Nom") for line in content[1:]]
+        assert (await subscribers.import_customers("anna", sheet(content[0], *changed))).changed == rows
+
+    run(database_url, body)
+    read, looked_up = counted(database_url, 3 * rows)
+    assert looked_up >= 3 * rows, "the statistics are there"
+    assert read < rows
+
+
+def counted(database_url: str, at_least: int) -> tuple[int, int]:
+    """Rows of customers that were read one after the other, and look-ups by index; a server process tells them when it ends."""
+    deadline = time.monotonic() + 60
+    while True:
+        with psycopg.connect(database_url) as connection:
+            found = connection.execute("select seq_tup_read, idx_scan from pg_stat_user_tables where relname = 'customers'").fetchone()
+        assert found is not None
+        if found[1] >= at_least or time.monotonic() > deadline:
+            return found[0], found[1]
+        time.sleep(0.05)

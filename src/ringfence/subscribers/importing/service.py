@@ -68,6 +68,7 @@ class ImportingService:
     async def _merge(self, store: SubscribersStore, kind: str, tally: Tally, *, announced: bool) -> None:
         await store.run("number_incoming", size=CHUNK_ROWS)
         await store.run("index_incoming")
+        await store.run("merge_by_index")
         for chunk in range(-(-tally.kept // CHUNK_ROWS)):
             revision = await store.figure("take_revision", "revision") if announced else 0
             written = await store.rows(f"merge_{kind}", chunk=chunk, revision=revision, now_ms=self._clock())
