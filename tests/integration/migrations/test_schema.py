@@ -66,7 +66,7 @@ WORDS = {
 }  # fmt: skip
 SPECIAL = {
     ("put_block", "state"): "active", ("want_order", "method"): "Reboot", ("add_network", "kind"): "own_pool",
-    ("search_accounts", "accounts"): ["x"], ("page_customers", "after"): "x", ("list_lines_of_customer", "after"): "x",
+    ("search_accounts", "accounts"): ["x"], ("page_customers", "after"): "x", ("list_lines_of_customer", "after"): "x", ("end_sessions_of_nas", "after"): "x",
 }  # fmt: skip
 FLEET = {"rank": 1, "now_ms": 1, "lines": "{}"}
 FLEET_CASTS = {

@@ -8,6 +8,7 @@ import pytest
 
 from ringfence.base.errors import PeerError
 from ringfence.runtime.db import Database
+from ringfence.subscribers.sessions import service
 from ringfence.subscribers.sessions.model import EndedBy, Origin, ReportKind, SessionReport
 from ringfence.subscribers.sessions.service import AccessSessions
 
@@ -104,6 +105,19 @@ def test_a_restart_ends_the_sessions_of_its_nas(database_url: str) -> None:
         assert sorted(found) == ["192.0.2.2", "192.0.2.3"]
         (ended,) = await sessions.history_of_address("192.0.2.1")
         assert (ended.ended_ms, ended.ended_by) == (T + 5 * MINUTE, EndedBy.NAS)
+
+    run(database_url, body)
+
+
+def test_a_nas_with_many_sessions_ends_in_portions(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "RESTART_ROWS", 3)
+    both = ("192.0.2.{}/32", "2001:db8:0:{}::/64")
+    starts = [report(ReportKind.START, f"s{number:02}", 0, *(prefix.format(number) for prefix in both)) for number in range(10)]
+
+    async def body(sessions: AccessSessions) -> None:
+        await sessions.record(starts)
+        assert await sessions.record([SessionReport(kind=ReportKind.NAS_RESTART, nas="core/bng-1", at_ms=T + MINUTE)]) == 20
+        assert await sessions.count_open_sessions() == 0
 
     run(database_url, body)
 

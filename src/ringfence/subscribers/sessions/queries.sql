@@ -29,8 +29,20 @@ from json_to_recordset(%(rows)s::json) n(nas text, session_id text, prefix inet,
 where s.nas = n.nas and s.acct_session_id = n.session_id and s.prefix = n.prefix and s.started_at = ringfence.at(n.stored_ms);
 
 -- end_sessions_of_nas --
-update subscribers.access_sessions set ended_at = greatest(ringfence.at(%(at_ms)s), started_at), ended_by = 'nas'
-where nas = %(nas)s and started_at <= ringfence.at(%(at_ms)s) and (ended_at is null or ended_at > ringfence.at(%(at_ms)s));
+-- A portion, by name: a NAS may have a million sessions, and nobody else's reports wait for all of them.
+with portion as (
+    select acct_session_id from subscribers.access_sessions where nas = %(nas)s and acct_session_id > %(after)s
+    order by acct_session_id limit %(limit)s
+), last as (
+    select max(acct_session_id) as acct_session_id from portion
+), ended as (
+    update subscribers.access_sessions s set ended_at = greatest(ringfence.at(%(at_ms)s), s.started_at), ended_by = 'nas'
+    from last
+    where s.nas = %(nas)s and s.acct_session_id > %(after)s and s.acct_session_id <= last.acct_session_id
+        and s.started_at <= ringfence.at(%(at_ms)s) and (s.ended_at is null or s.ended_at > ringfence.at(%(at_ms)s))
+    returning 1
+)
+select last.acct_session_id, (select count(*) from ended) from last;
 
 -- sessions_at --
 -- Exact places of an index, 34 for an address of IPv6, and no search for what contains it: the lengths that a line's network can have.

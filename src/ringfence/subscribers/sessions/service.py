@@ -25,6 +25,8 @@ from ringfence.subscribers.sessions.store import SessionStore
 MAX_PAGE = 500
 FORGET_ROWS = 5_000
 """Rows that one turn of the retention deletes; more wait for the next turn, so that no lock lasts."""
+RESTART_ROWS = 10_000
+"""Rows of one NAS that a turn looks at when it restarted."""
 LEASES = 2_000
 """Rows of an import that are one transaction: accounting waits no longer than for one of them."""
 FAR_AHEAD_MS = 4_102_444_800_000
@@ -39,17 +41,20 @@ class AccessSessions:
         self._clock = clock
 
     async def record(self, reports: Sequence[SessionReport]) -> int:
-        """Note a batch of reports, in their order; one transaction. The same batch again changes nothing. How many rows it wrote."""
+        """Note a batch of reports, in their order. The same batch again changes nothing. How many rows it wrote.
+
+        One transaction; the restart of a NAS is several of its own, since it may end a million sessions.
+        """
         written = 0
-        async with self._db.transaction() as connection:
-            store = SessionStore(connection)
-            await store.run("hold_sessions")
-            for restart, group in groupby(reports, lambda report: report.kind is ReportKind.NAS_RESTART):
-                if not restart:
-                    written += len(await _merge(store, list(group)))
-                    continue
+        for restart, group in groupby(reports, lambda report: report.kind is ReportKind.NAS_RESTART):
+            if restart:
                 for report in group:
-                    written += await store.run("end_sessions_of_nas", nas=report.nas, at_ms=report.at_ms)
+                    written += await self._restarted(report)
+                continue
+            async with self._db.transaction() as connection:
+                store = SessionStore(connection)
+                await store.run("hold_sessions")
+                written += len(await _merge(store, list(group)))
         return written
 
     async def import_sessions(self, by: str, source: BinaryIO, *, strict: bool = False) -> ImportReport:
@@ -120,6 +125,19 @@ class AccessSessions:
         """Open addresses and prefixes; a look at the whole table."""
         async with self._db.transaction() as connection:
             return await SessionStore(connection).figure("count_open_sessions")
+
+    async def _restarted(self, report: SessionReport) -> int:
+        """End the sessions of a NAS, portion by portion."""
+        ended, last = 0, ""
+        while True:
+            async with self._db.transaction() as connection:
+                store = SessionStore(connection)
+                await store.run("hold_sessions")
+                found, count = await store.end_sessions_of_nas(report.nas, report.at_ms, last, RESTART_ROWS)
+            ended += count
+            if found is None:
+                return ended
+            last = found
 
 
 def _changed(row: SessionRow) -> Changed:

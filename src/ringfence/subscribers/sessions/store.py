@@ -27,6 +27,14 @@ class SessionStore:
         assert row is not None, "a count always has a row"
         return int(row[0])
 
+    async def end_sessions_of_nas(self, nas: str, at_ms: int, after: str, limit: int) -> tuple[str | None, int]:
+        """End what a NAS had at that time, `limit` rows by name behind `after`: the last name, None when there was none, and how many."""
+        row = await (
+            await self._connection.execute(QUERIES["end_sessions_of_nas"], {"nas": nas, "at_ms": at_ms, "after": after, "limit": limit})
+        ).fetchone()
+        assert row is not None, "a maximum without a group always has a row"
+        return row[0], row[1]
+
     async def rows_of_names(self, names: Iterable[tuple[str, str]]) -> list[SessionRow]:
         """Every row of the sessions with these names, pairs of NAS and id."""
         listed = [{"nas": nas, "session_id": name} for nas, name in sorted(names)]
