@@ -40,6 +40,16 @@ PAGES: tuple[str, ...] = (
 PAGES += ("/rules", "/rules/new", "/rules/thresholds?rule=D02")
 PAGES += ("/attacks", "/attacks?state=all", "/destinations/23276", "/sources/198.51.100.23", "/sources/198.51.100.0/24?days=7")
 PAGES += ("/query", "/query?callee=23276", "/query?callee=23276&group=hour")
+PAGES += (
+    "/fleet",
+    "/fleet/coverage",
+    "/fleet/stock",
+    "/fleet/replacements",
+    "/fleet/drift",
+    "/fleet/groups",
+    "/search",
+    "/search?text=K-020417",
+)
 PAGES += ("/accounts", "/accounts?text=K-020417", f"/accounts/{saturday.STOLEN}", "/calls", "/devices", "/audit", "/me", "/more")
 LATE = "493090182033"
 
@@ -225,6 +235,13 @@ def test_the_keyboard_is_enough(anna: Visitor) -> None:
     page.wait_for_selector("dialog[open]")
     page.keyboard.press("Escape")
     page.wait_for_selector("dialog[open]", state="hidden")
+    go_by_keys(page, "g", "f", to="**/fleet")
+    page.keyboard.press("s")
+    assert page.evaluate("document.activeElement.id") == "seek"
+    page.keyboard.type("K-020417")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search?text=K-020417")
+    page.locator("main h1").click()  # The field has the focus: keys are letters there.
     go_by_keys(page, "g", "b", to="**/blocks")
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") == "text"
