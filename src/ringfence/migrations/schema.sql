@@ -690,6 +690,7 @@ create table fleet.transcripts (
     lines jsonb not null
 );
 create index transcripts_device on fleet.transcripts (device_id, ended_at desc);
+create index transcripts_age on fleet.transcripts (ended_at);
 
 create table fleet.wake_queue (
     device_id bigint primary key references fleet.devices on delete cascade,

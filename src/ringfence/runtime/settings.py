@@ -332,6 +332,10 @@ class Acs(_Section):
     """Sessions at once; further devices are told to come back in 30 to 300 seconds (503 with Retry-After)."""
     connections_per_address: Annotated[int, Field(ge=1, le=100_000)] = 64
     """Connections of one IPv4 address or IPv6 /64 at once; more when devices share an address (CGNAT)."""
+    strangers_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 64
+    """Devices of one IPv4 address or IPv6 /64 in an hour that nobody knows and that prove nothing; further ones come back later (503)."""
+    strangers: Annotated[int, Field(ge=1, le=10_000_000)] = 200_000
+    """The same of all addresses together, of each process of the ACS."""
     trust_unproven: bool = False
     """Treat devices that proved nothing as if they had. For management networks that nobody else can enter, and for no other."""
     release_without_feed: bool = False
@@ -381,10 +385,12 @@ class Sessions(_Section):
 
 
 class Fleet(_Section):
-    """When a device counts as silent."""
+    """When a device counts as silent, and what is kept of it for how long."""
 
     silent_hours: Annotated[int, Field(ge=1, le=8_760)] = 48
     """A device that has not informed for so many hours is silent; more than its periodic Inform interval."""
+    transcript_days: Annotated[int, Field(ge=1, le=3_650)] = 30
+    """Transcripts of sessions are deleted after so many days. The history of a device stays."""
 
 
 class Archive(_Section):

@@ -3,6 +3,7 @@
 import asyncio
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -12,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from ringfence.apps.worker.fleet import Housekeeper
 from ringfence.fleet.adapters import NoKeys, Sealer
 from ringfence.fleet.inventory.service import InventoryService
-from ringfence.fleet.model import Filter
+from ringfence.fleet.model import Filter, SessionDone
 from ringfence.fleet.orders import OrderState
 from ringfence.fleet.service import FleetService
 from ringfence.protocols.cwmp.messages import Reboot
@@ -40,7 +41,8 @@ def test_silence_and_deadlines_are_found_in_batches(database_url: str, tmp_path:
             admitted = await fleet.admit([inform(f"A{number}", peer_ip="203.0.113.9") for number in range(5)])
             for answer in admitted[:3]:
                 await fleet.ordered(answer.device_id, Reboot("by the test"))
-            keeper = Housekeeper(fleet, StatusBoard("worker", "test"), silent_ms=2 * HOUR_MS, batch=2)
+            await fleet.admit([inform("A1"), inform("A2", peer_ip="192.0.2.2")])  # On their lines: each is announced.
+            keeper = Housekeeper(fleet, StatusBoard("worker", "test"), silent_ms=2 * HOUR_MS, transcripts_ms=2 * HOUR_MS, batch=2)
             await keeper.mark_silent()
             await keeper.reconcile()
             assert await fleet.page(Filter(life="silent")) == ()
@@ -51,6 +53,15 @@ def test_silence_and_deadlines_are_found_in_batches(database_url: str, tmp_path:
             for answer in admitted[:3]:
                 (attempt,) = (await fleet.orders(answer.device_id)).own
                 assert attempt.state is OrderState.UNKNOWN
+            done = [
+                SessionDone(device_id=one.device_id, session_id=f"s{one.device_id}", work=None, at_ms=NOW, transcript=("x",))
+                for one in admitted
+            ]
+            await fleet.settle([*done, replace(done[0], session_id="fresh", at_ms=now)])
+            await keeper.forget()
+            kept = [name for one in admitted for name, _, _ in await fleet.transcripts(one.device_id)]
+            assert kept == ["fresh"]
+            assert (await fleet.forget(HOUR_MS, 1, 2), await fleet.forget(HOUR_MS, 4 * HOUR_MS, 2)) == (2, 0), "announcements by age"
             await keeper.count_versions()
             (counted,) = await fleet.summary()
             assert (counted.life, counted.devices) == ("silent", 5)
@@ -66,7 +77,7 @@ def test_a_turn_that_is_lost_to_a_session_is_only_lost(database_url: str) -> Non
             fleet = InventoryService(db, Sealer(NoKeys()), lambda: NOW)
             await fleet.import_devices("anna", io.StringIO("oui,product_class,serial_number\n00040E,FRITZ,A1\n"))
             device_id, turns = (await fleet.stock())[0].device_id, 0
-            keeper = Housekeeper(fleet, StatusBoard("worker", "test"), silent_ms=HOUR_MS)
+            keeper = Housekeeper(fleet, StatusBoard("worker", "test"), silent_ms=HOUR_MS, transcripts_ms=HOUR_MS)
 
             async def cross() -> None:
                 nonlocal turns
@@ -98,7 +109,7 @@ def test_housekeeping_waits_for_a_database_that_is_away(postgres: PostgresServer
             connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,))
 
     async def one_run(db: Database, board: StatusBoard, true: Callable[[], bool]) -> None:
-        keeper = Housekeeper(InventoryService(db, Sealer(NoKeys()), lambda: NOW), board, silent_ms=HOUR_MS)
+        keeper = Housekeeper(InventoryService(db, Sealer(NoKeys()), lambda: NOW), board, silent_ms=HOUR_MS, transcripts_ms=HOUR_MS)
         task = asyncio.create_task(keeper.run())
         await until(true)
         assert not task.done()

@@ -1,4 +1,4 @@
-"""The fleet's housekeeping: counts, versions of the day, silence, orders past their deadline, drift; each in bounded batches, for ever.
+"""The fleet's housekeeping: counts, versions of the day, silence, orders past their deadline, drift, old transcripts; in bounded batches.
 
 It decides nothing about a device; `fleet` does. With PostgreSQL away each task waits for its next turn and says so. The one thing to know:
 the comparison of three million devices takes a tenth of the time of one worker, however long that makes it.
@@ -18,6 +18,9 @@ COUNT_SECONDS = 60.0
 VERSIONS_SECONDS = 3_600.0
 SILENCE_SECONDS = 600.0
 DEADLINE_SECONDS = 30.0
+FORGET_SECONDS = 600.0
+ANNOUNCED_MS = 30 * 86_400_000
+"""How long announcements wait for whoever listens."""
 ROUND_SECONDS = 600.0
 """Between two rounds of the comparison."""
 BATCH = 5_000
@@ -37,10 +40,11 @@ _drifted = gauge("ringfence_worker_devices_drifted", "Devices that were not as w
 class Housekeeper:
     """Its tasks."""
 
-    def __init__(self, fleet: InventoryService, board: StatusBoard, *, silent_ms: int, batch: int = BATCH) -> None:
+    def __init__(self, fleet: InventoryService, board: StatusBoard, *, silent_ms: int, transcripts_ms: int, batch: int = BATCH) -> None:
         self._fleet = fleet
         self._board = board
         self._silent_ms = silent_ms
+        self._transcripts_ms = transcripts_ms
         self._batch = batch
 
     async def run(self) -> None:
@@ -50,6 +54,7 @@ class Housekeeper:
             group.create_task(self.every(VERSIONS_SECONDS, "fleet_versions", self.count_versions))
             group.create_task(self.every(SILENCE_SECONDS, "fleet_silence", self.mark_silent))
             group.create_task(self.every(DEADLINE_SECONDS, "fleet_orders", self.reconcile))
+            group.create_task(self.every(FORGET_SECONDS, "fleet_retention", self.forget))
             group.create_task(self.every(ROUND_SECONDS, "fleet_drift", self.compare))
 
     async def count_versions(self) -> None:
@@ -72,6 +77,11 @@ class Housekeeper:
             _overdue.inc(given_up)
             if given_up < self._batch:
                 return
+
+    async def forget(self) -> None:
+        """All that is too old."""
+        while await self._fleet.forget(self._transcripts_ms, ANNOUNCED_MS, self._batch) >= self._batch:
+            pass
 
     async def compare(self) -> None:
         """One round over all devices, with pauses."""

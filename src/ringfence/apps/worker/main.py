@@ -86,7 +86,14 @@ async def run(role: Role) -> None:
                 group.create_task(projector.run())
                 group.create_task(pager.run())
                 inventory = InventoryService(db, Sealer(NoKeys()), role.clock)
-                group.create_task(Housekeeper(inventory, board, silent_ms=3_600_000 * settings.fleet.silent_hours).run())
+                group.create_task(
+                    Housekeeper(
+                        inventory,
+                        board,
+                        silent_ms=3_600_000 * settings.fleet.silent_hours,
+                        transcripts_ms=86_400_000 * settings.fleet.transcript_days,
+                    ).run()
+                )
                 group.create_task(forget_sessions(sessions, role.clock, days=settings.sessions.retention_days))
                 group.create_task(begin(detection, board, settings.operator, rules))
         finally:

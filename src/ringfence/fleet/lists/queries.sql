@@ -85,6 +85,18 @@ order by v.day desc, v.devices desc, m.oui, m.product_class, v.software_version 
 -- forget_versions --
 delete from fleet.versions_by_day where day < (ringfence.at(%(now_ms)s::bigint) at time zone 'UTC')::date - %(days)s::integer;
 
+-- forget_transcripts --
+delete from fleet.transcripts where session_id in (
+    select session_id from fleet.transcripts where ended_at < ringfence.at(%(before_ms)s::bigint) order by ended_at limit %(limit)s)
+returning device_id;
+
+-- forget_announcements --
+-- Nobody who listens has been away for so long; the history keeps what happened.
+delete from fleet.outbox where entry_id in (
+    select entry_id from (select entry_id, written_at from fleet.outbox order by entry_id limit %(limit)s) oldest
+    where written_at < ringfence.at(%(before_ms)s::bigint))
+returning device_id;
+
 -- set_region --
 with old as (
     select device_id, region from fleet.devices where device_id = any(%(devices)s::bigint[]) order by device_id for update

@@ -119,6 +119,14 @@ class ListsService(WantingService):
             await store.run("count_versions", now_ms=now)
             await store.run("forget_versions", now_ms=now, days=KEEP_DAYS)
 
+    async def forget(self, transcripts_ms: int, announcements_ms: int, limit: int = 5_000) -> int:
+        """Delete transcripts and announcements that are older; how many of the fuller kind. For the worker, until it is below the limit."""
+        async with self._db.transaction() as connection:
+            store, now = ListsStore(connection), self._clock()
+            transcripts = await store.rows("forget_transcripts", before_ms=now - transcripts_ms, limit=limit)
+            announcements = await store.rows("forget_announcements", before_ms=now - announcements_ms, limit=limit)
+        return max(len(transcripts), len(announcements))
+
     # Region, labels
 
     async def set_region(self, by: str, devices: Sequence[int], region: str) -> int:
