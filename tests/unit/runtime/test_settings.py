@@ -116,3 +116,30 @@ def test_the_default_folder_is_the_systems_for_root_and_the_checkouts_else(monke
     assert default_data_dir() == Path("/var/lib/ringfence")
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert default_data_dir() == Path(__file__).resolve().parents[3] / ".run"
+
+
+CLIENT = "[[sessions.radius.clients]]\nname = 'bng'\nsources = ['192.0.2.0/28']\nsecret_file = '/etc/secret'\n"
+
+
+def test_sessions_are_off_until_they_are_asked_for(tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path)
+    assert (settings.sessions.feed, settings.sessions.radius.listen, settings.sessions.retention_days) == (False, "", 7)
+    assert (settings.acs.trust_unproven, settings.acs.release_without_feed) == (False, False)
+    (tmp_path / "ringfence.toml").write_text("[sessions]\nfeed = true\n[sessions.radius]\nlisten = '192.0.2.5:1813'\n" + CLIENT)
+    radius = load_settings(data_dir=tmp_path).sessions.radius
+    assert (radius.listen, radius.line, [client.name for client in radius.clients]) == ("192.0.2.5:1813", "circuit_id", ["bng"])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[sessions.radius]\nlisten = '127.0.0.1:1813'\n", "nobody may send"),
+        (CLIENT + CLIENT, "two clients have one name"),
+        ("[sessions]\nfeed = true\n[acs]\nrelease_without_feed = true\n", "set one of them"),
+        ("[sessions.radius]\nline = 'mac'\n", "'circuit_id'"),
+    ],
+)
+def test_sessions_that_contradict_themselves_are_refused(text: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "ringfence.toml").write_text(text)
+    with pytest.raises(OperatorError, match=sentence):
+        load_settings(data_dir=tmp_path)

@@ -55,6 +55,8 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         yield _port(settings.acs.bootstrap.listen, "acs.bootstrap.listen")
         if settings.acs.wake.stun_listen:
             yield _port(settings.acs.wake.stun_listen, "acs.wake.stun_listen", kind=socket.SOCK_DGRAM)
+    if "worker" in roles and settings.sessions.radius.listen:
+        yield _port(settings.sessions.radius.listen, "sessions.radius.listen", kind=socket.SOCK_DGRAM)
     if settings.metrics.base_port:
         for role in roles:
             yield _port(f"127.0.0.1:{settings.metrics.base_port + ROLES.index(role)}", "metrics.base_port")
@@ -66,6 +68,7 @@ def _files(settings: Settings) -> Iterator[Finding]:
     named = [("ingest.agents.key_file", agent.key_file) for agent in settings.ingest.agents]
     named += [("ingest.call_records.url_file", source.url_file) for source in settings.ingest.call_records]
     named += [("enforcement.edges.token_file", edge.token_file) for edge in settings.enforcement.edges]
+    named += [("sessions.radius.clients.secret_file", client.secret_file) for client in settings.sessions.radius.clients]
     named += [("detection.rules_file", settings.detection.rules_file)]
     for name, surface in (("console", settings.console), ("api", settings.api)):
         named += [(f"{name}.certificate_file", surface.certificate_file), (f"{name}.key_file", surface.key_file)]
