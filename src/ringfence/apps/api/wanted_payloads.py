@@ -15,12 +15,13 @@ from ringfence.fleet.desired import Difference, Group, Wanted, Wish
 from ringfence.fleet.meanings import Meaning
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
-Instance = Annotated[str, Field(max_length=20, pattern=r"^[0-9.]*$")]
+INSTANCE = r"^(\*|[0-9.]*)$"
+Instance = Annotated[str, Field(max_length=20, pattern=INSTANCE)]
 MAX_WISHES = 200
 
 
 class WishSaid(Said):
-    """A meaning that is wanted, with its instance (`1.5`; empty: all ones) and value."""
+    """A meaning that is wanted, with its instance (`1.5`; empty: all ones; `*`: each that the device has) and value."""
 
     meaning: str
     instance: str

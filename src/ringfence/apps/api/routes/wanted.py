@@ -11,7 +11,7 @@ from ringfence.access.model import Permission
 from ringfence.apps.api.device_payloads import PLAIN
 from ringfence.apps.api.routes.devices import DeviceNumber
 from ringfence.apps.api.routing import Acting, AtDesk, Routes
-from ringfence.apps.api.wanted_payloads import GroupHeard, GroupSaid, MeaningSaid, Name, SecretHeard, ValueHeard, WantedSaid
+from ringfence.apps.api.wanted_payloads import INSTANCE, GroupHeard, GroupSaid, MeaningSaid, Name, SecretHeard, ValueHeard, WantedSaid
 from ringfence.base.errors import NotFoundError
 from ringfence.base.secret import Secret
 from ringfence.fleet.desired import Wish
@@ -82,7 +82,7 @@ async def remove_wish(
     actor: Acting,
     device_id: DeviceNumber,
     meaning: MeaningName,
-    instance: Annotated[str, Query(max_length=20, pattern=r"^[0-9.]*$")] = "",
+    instance: Annotated[str, Query(max_length=20, pattern=INSTANCE)] = "",
 ) -> None:
     """Take a wish or a secret of this device away; the device keeps what was set until something else is wanted."""
     await desk.inventory.wish_no_more(actor.name, device_id, meaning, instance)

@@ -50,7 +50,7 @@ def show_group(name: Name, url: Url = DEFAULT_URL, token: Token = "", as_json: A
 @client.command("put", permission=Permission.DESIRED_WRITE, route="PUT /v1/fleet/groups/{name}", help="Make a group, or replace it whole.")
 def put_group(
     name: Name,
-    want: Annotated[list[str], typer.Option(help="MEANING=VALUE, or MEANING@1.5=VALUE for one instance; may be repeated.")],
+    want: Annotated[list[str], typer.Option(help="MEANING=VALUE, or MEANING@1.5=VALUE, or MEANING@*=VALUE for every instance; repeat it.")],
     rank: Annotated[int, typer.Option(help="A higher rank is laid over a lower one.")] = 0,
     oui: Annotated[str, typer.Option(help="Devices of this maker: six hexadecimal digits.")] = "",
     product_class: Annotated[str, typer.Option(help="Devices of this product class.")] = "",

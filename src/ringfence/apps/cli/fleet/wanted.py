@@ -17,7 +17,7 @@ MEANINGS = (("meaning", "meaning"), ("type", "type"), ("secret", "secret"), ("tr
 MAX_SECRET_BYTES = 1024
 
 Meaning = Annotated[str, typer.Argument(help="What is meant; `ringfence fleet meanings` lists them.")]
-Instance = Annotated[str, typer.Option(help="Which one, where a device has several: numbers with points between, such as 1.5.")]
+Instance = Annotated[str, typer.Option(help="Which one, where a device has several: numbers such as 1.5, or * for each.")]
 
 
 @client.command("meanings", permission=Permission.DEVICE_READ, route="GET /v1/fleet/meanings", help="What can be wanted of a device.")
