@@ -32,6 +32,7 @@ MORE_DOORS: dict[str, str] = {
     "fleet.links": "how a device is reached, which the waking of the role acs follows, pure",
     "fleet.ports": "what the room needs from outside: the feed of access sessions, which the role acs hands to admission and waking",
     "fleet.wake": "the guard of connection requests and their pace, pure, which the role acs obeys",
+    "fleet.strangers": "how many unknown devices are written down, pure, which the role acs gives its limits",
     "fleet.orders": "what can be wanted of a device, and what its answers mean for orders, pure, which the role acs obeys",
     "fleet.waking.service": "how credentials of connection requests are made, which the role acs says when it wires",
     "fleet.binding": "the operator's settings about who is believed, which the role acs reads",

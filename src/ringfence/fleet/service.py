@@ -28,6 +28,7 @@ from ringfence.fleet.orders import ATTEMPTS, TRANSFERS, Attempt, OrderState, tol
 from ringfence.fleet.ports import Lines
 from ringfence.fleet.session import Stop, Work, back_off_seconds
 from ringfence.fleet.store import FleetStore, Row, columns, names_like
+from ringfence.fleet.strangers import Strangers
 from ringfence.fleet.waking.service import Making
 from ringfence.protocols.cwmp import without_userinfo
 from ringfence.runtime.db import Database
@@ -44,6 +45,8 @@ MAX_VALUE_CHARS = 4_096
 MAX_NAME_CHARS = 256
 MAX_INFORM_PARAMETERS = 256
 _BOOTSTRAP_EVENT = "0 BOOTSTRAP"
+TOO_MANY = "too_many_strangers"
+"""Why an Inform is refused that would be one invention too many; nothing of it is kept, and it may come again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,7 @@ class _Policy:
 class FleetService(InventoryService):
     """Devices in PostgreSQL. `lines` None: there is no feed of access sessions, and every binding is unknown.
 
-    `making` None: devices that become managed get no credential for connection requests.
+    `making` None: devices that become managed get no credential for connection requests. `strangers` None: any number is written down.
     """
 
     def __init__(
@@ -66,8 +69,10 @@ class FleetService(InventoryService):
         rules: Rules | None = None,
         clock: Clock = system_clock,
         making: Making | None = None,
+        strangers: Strangers | None = None,
     ) -> None:
         super().__init__(db, sealer, clock)
+        self._strangers = strangers
         self._making = making
         self._lines = lines
         self._rules = rules or Rules()
@@ -103,7 +108,7 @@ class FleetService(InventoryService):
         lines = await self._lines_of(informs)
         async with self._db.transaction() as connection:
             store = FleetStore(connection)
-            batch = _Batch(informs, lines, self._rules, self._clock())
+            batch = _Batch(informs, lines, self._rules, self._clock(), self._strangers)
             await batch.read(store)
             await batch.add_devices(store)
             await batch.write(store)
@@ -357,7 +362,10 @@ class _Entry:
 class _Batch:
     """A batch of Informs on its way through one transaction."""
 
-    def __init__(self, informs: Sequence[InformSeen], lines: list[LineSeen | None], rules: Rules, now_ms: int) -> None:
+    def __init__(
+        self, informs: Sequence[InformSeen], lines: list[LineSeen | None], rules: Rules, now_ms: int, strangers: Strangers | None
+    ) -> None:
+        self._strangers = strangers
         self._informs = informs
         self._lines = lines
         self._rules = rules
@@ -386,9 +394,16 @@ class _Batch:
         for seen, at, found, digest, row in zip(self._informs, self._lines, values, digests, rows, strict=True):
             known = Known(device_id=row["device_id"], life=Life(row["life"]), line=row["line"]) if row["device_id"] else None
             verdict = judge(seen, known, at, row["taken"], self._rules)
+            if not self._may_be_noted(seen, verdict, row):
+                verdict = Verdict(standing=Standing.REFUSED, reason=TOO_MANY)
             entry = _Entry(seen=seen, at=at, values=found, digest=digest, row=row, verdict=verdict, device_id=row["device_id"])
             _fill(entry)
             self._entries.append(entry)
+
+    def _may_be_noted(self, seen: InformSeen, verdict: Verdict, row: Row) -> bool:
+        """Invented serial numbers, and names of others, are written down so often and not more often."""
+        invented = (not row["device_id"] and seen.proof is Proof.NONE) or verdict.standing is Standing.REFUSED
+        return self._strangers is None or not invented or self._strangers.may_enter(seen.peer_ip, self._now)
 
     async def add_devices(self, store: FleetStore) -> None:
         """Devices that were never seen, each once however often it stands in the batch."""
@@ -485,7 +500,7 @@ class _Batch:
 
     async def _audit(self, store: FleetStore) -> None:
         for entry in self._entries:
-            if entry.standing is not Standing.REFUSED:
+            if entry.standing is not Standing.REFUSED or entry.verdict.reason == TOO_MANY:
                 continue
             device = entry.seen.device
             row = await store.row(

@@ -28,6 +28,7 @@ from ringfence.fleet.binding import Rules
 from ringfence.fleet.model import REALM, Lane
 from ringfence.fleet.orders import ImageUrl
 from ringfence.fleet.service import FleetService
+from ringfence.fleet.strangers import Strangers
 from ringfence.protocols import digest
 from ringfence.protocols.cwmp import DeviceConnection, build, built_in
 from ringfence.protocols.cwmp.messages import DeviceId, Envelope, Event, Inform, ParameterValue, TransferComplete
@@ -351,3 +352,19 @@ def test_without_postgresql_devices_are_asked_to_come_back(tmp_path: Path) -> No
         await body(acs)
 
     run("postgresql://nobody@127.0.0.1:1/none", tmp_path, quick)
+
+
+def test_an_invented_device_too_many_is_sent_away_for_a_while_and_audited(database_url: str, tmp_path: Path) -> None:
+    async def body(acs: Acs) -> None:
+        acs.fleet._strangers = Strangers(per_address=1, in_all=1, now_ms=system_clock())
+        statuses = []
+        for serial in ("A1", "B2"):
+            async with acs.connected() as wire:
+                answer = await wire.post(DeviceConnection().start(inform(serial)))
+                statuses.append(answer.status)
+        assert statuses == [200, 503]
+        assert "retry-after" in answer.headers
+        assert await acs.audited() == [("too_many_strangers", "127.0.0.1")]
+
+    run(database_url, tmp_path, body)
+    assert ask(database_url, "select serial_number from fleet.devices") == [("A1",)]

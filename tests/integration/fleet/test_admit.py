@@ -16,6 +16,7 @@ from ringfence.fleet.desired import Group, Wish
 from ringfence.fleet.lifecycle import Life
 from ringfence.fleet.model import InformSeen, Lane, LineSeen, Proof, SessionDone, Standing
 from ringfence.fleet.service import FleetService
+from ringfence.fleet.strangers import Strangers
 from ringfence.protocols.cwmp.messages import DeviceId, Event, ParameterValue
 from ringfence.runtime.db import Database
 from ringfence.runtime.keys import ensure_key
@@ -212,3 +213,23 @@ def test_a_credential_verifies_and_its_predecessor_ends(database_url: str, tmp_p
 
     run(database_url, tmp_path, body)
     assert b"ha1-" not in ask(database_url, "select sealed_ha1 from fleet.credentials")[0][0]
+
+
+def test_invented_devices_are_written_down_up_to_a_share_and_known_or_proven_ones_always(database_url: str, tmp_path: Path) -> None:
+    async def body(fleet: FleetService) -> None:
+        await fleet.admit([inform("KNOWN", proof=Proof.NONE, proven_name="", peer_ip="203.0.113.9")])
+        fleet = FleetService(
+            fleet._db, sealer(tmp_path), None, None, lambda: NOW, strangers=Strangers(per_address=2, in_all=100, now_ms=NOW)
+        )
+        unproven = {"proof": Proof.NONE, "proven_name": "", "peer_ip": "203.0.113.9"}
+        answers = await fleet.admit([inform(f"X{number}", **unproven) for number in range(5)])
+        assert [answer.reason for answer in answers if answer.standing is Standing.REFUSED] == ["too_many_strangers"] * 3
+        assert {answer.device_id for answer in answers if answer.standing is Standing.REFUSED} == {0}
+        others = await fleet.admit([inform("KNOWN", **unproven), inform("PROVEN", peer_ip="203.0.113.9")])
+        assert [answer.standing for answer in others] == [Standing.UNBOUND] * 2
+        mismatched = [inform(f"Y{number}", proven_name="00040E-OTHER", peer_ip="203.0.113.10") for number in range(5)]
+        assert {answer.standing for answer in await fleet.admit(mismatched)} == {Standing.REFUSED}
+
+    run(database_url, tmp_path, body, None)
+    assert ask(database_url, "select count(*) from fleet.devices") == [(4,)]
+    assert ask(database_url, "select reason, count(*) from fleet.refusals group by 1") == [("identity_mismatch", 2)]

@@ -25,7 +25,7 @@ from ringfence.base.ids import new_id
 from ringfence.base.secret import Secret
 from ringfence.fleet.model import Admitted, Errand, InformSeen, Lane, SessionDone, Standing
 from ringfence.fleet.orders import MAX_GIVEN, ImageUrl, Move, Rpc, after_answer, after_transfer, ends_session
-from ringfence.fleet.service import FleetService
+from ringfence.fleet.service import TOO_MANY, FleetService
 from ringfence.fleet.session import Work, answered, next_request
 from ringfence.protocols.cwmp import (
     AcsConnection,
@@ -361,6 +361,10 @@ class Conversations:
             at_ms=now,
         )
         admitted = await shared.admit.do(seen)
+        if admitted.standing is Standing.REFUSED and admitted.reason == TOO_MANY:
+            shared.refused(caller.address, TOO_MANY)
+            self._drop(session, "strangers")
+            return self._later("strangers")
         if admitted.standing is Standing.REFUSED:
             raise RefusedError(403, "This device may not speak for that serial number.", reason=f"device_{admitted.reason}")
         session.device_id, session.believed = admitted.device_id, admitted.believed

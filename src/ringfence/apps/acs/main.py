@@ -30,6 +30,7 @@ from ringfence.fleet.image_urls import ImageLinks
 from ringfence.fleet.model import Lane
 from ringfence.fleet.orders import ImageUrl
 from ringfence.fleet.service import FleetService
+from ringfence.fleet.strangers import Strangers
 from ringfence.fleet.waking.service import Making
 from ringfence.protocols.cwmp import built_in
 from ringfence.protocols.nonces import NonceMint
@@ -95,7 +96,8 @@ def _shared(role: Role, db: Database, auditor: Auditor, group: asyncio.TaskGroup
     lines = AccessSessions(db, role.clock).lines_at if settings.sessions.feed else None
     rules = Rules(trust_unproven=settings.acs.trust_unproven, release_without_feed=settings.acs.release_without_feed)
     making = Making(random_bytes=os.urandom, stun=bool(settings.acs.wake.stun_listen)) if settings.acs.wake.requests_per_second else None
-    fleet = FleetService(db, Sealer(FileKeys(settings.keys_dir / FLEET_KEY)), lines, rules, role.clock, making)
+    strangers = Strangers(per_address=settings.acs.strangers_per_address, in_all=settings.acs.strangers, now_ms=role.clock())
+    fleet = FleetService(db, Sealer(FileKeys(settings.keys_dir / FLEET_KEY)), lines, rules, role.clock, making, strangers)
     waking = waking_of(settings, db, fleet, lines, role.clock, auditor.refused) if making is not None else None
     shared = Shared(
         fleet=fleet,
