@@ -162,12 +162,11 @@ with gone as (
     where n.chunk = %(chunk)s and not n.removed
     order by n.key
     on conflict do nothing
-    returning customer, kind, value
+    returning concat_ws(chr(31), customer, kind, value) as key
 )
 select key, 'removed' as difference, '{}'::text[] as fields from gone
 union all
-select n.key, 'added', '{}'::text[] from fresh f join numbered n
-    on n.chunk = %(chunk)s and (f.customer, f.kind, f.value) = (n.customer, n.kind, n.value)
+select key, 'added', '{}'::text[] from fresh
 order by key;
 
 -- add_to_outbox --

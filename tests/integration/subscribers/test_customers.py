@@ -120,6 +120,11 @@ def test_contacts_are_there_or_not(database_url: str) -> None:
             ),
         )  # fmt: skip
         assert (report.added, report.removed, report.changed, report.same) == (2, 1, 0, 2)
+        assert [(change.key, change.difference) for change in report.examples] == [
+            ("K-100 mail anna@example.net", Difference.REMOVED),
+            ("K-100 mail maier@example.net", Difference.ADDED),
+            ("K-2 phone 030 1234", Difference.ADDED),
+        ]
         page = await subscribers.customer("K-100")
         assert page is not None
         assert [contact.value for contact in page.contacts] == ["maier@example.net", "+49 30 123456", "Weg 1, 10115 Berlin"]
