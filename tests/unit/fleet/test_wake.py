@@ -238,6 +238,13 @@ def test_never_more_leave_than_the_limits(per_second: int, per_node: int, spacin
         assert all(later - sooner >= spacing for sooner, later in pairwise(moments))
 
 
+def test_a_burst_is_a_tenth_of_a_second() -> None:
+    pace = Pace(per_second=50, per_node=30, device_spacing_ms=1_000)
+    assert [pace.take(0, device, "n") == 0 for device in range(8)] == [True] * 3 + [False] * 5
+    assert [pace.take(0, device, "other") == 0 for device in range(8, 16)] == [True] * 2 + [False] * 6
+    assert sum(pace.take(1_000, device, f"n{device}") == 0 for device in range(16, 100)) == 5, "what was not used is not saved up"
+
+
 def test_who_waits_as_long_as_was_said_may_go() -> None:
     pace, now = Pace(per_second=50, per_node=5, device_spacing_ms=1_000), 0
     for device in range(200):
