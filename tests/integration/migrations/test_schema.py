@@ -65,6 +65,7 @@ WORDS = {
     "prefix": "192.0.2.0/24", "entry": "{}", "evidence": "{}", "facets": "[]", "name": "anna", "feedback": "fraud", "time_zone": "UTC",
 }  # fmt: skip
 SPECIAL = {
+    ("put_behind_by_hand", "kind"): "host",
     ("put_block", "state"): "active", ("want_order", "method"): "Reboot", ("add_network", "kind"): "own_pool",
     ("search_accounts", "accounts"): ["x"], ("page_customers", "after"): "x", ("list_lines_of_customer", "after"): "x", ("end_sessions_of_nas", "after"): "x",
 }  # fmt: skip
@@ -82,7 +83,7 @@ FLAGS = {"disabled", "must_change", "running", "unacknowledged", "reachable", "a
 def value_of(package: str, query: str, name: str, cast: str) -> object:
     """Something of the right kind for a parameter, by its cast, its name, and where a word means different things by its query."""
     by_cast: dict[str, object] = {"date[]": [], "bytea[]": [b"k"], "bigint[]": [1]}
-    if package == "ringfence.fleet":
+    if package.startswith("ringfence.fleet"):
         by_cast |= FLEET_CASTS
     if package == "ringfence.subscribers.sessions":
         by_cast |= {"text[]": [], "inet[]": [], "integer[]": [], "json": "[]"}
