@@ -541,6 +541,12 @@ class Conversations:
             for session in [one for one in shared.sessions.values() if one.caller is None and one.left_ms < limit]:
                 await self._end(session, "left")
 
+    async def end_all(self) -> None:
+        """Note what the sessions learnt that this process will not see the end of. Their devices go on with another, or begin anew."""
+        async with asyncio.TaskGroup() as group:
+            for session in tuple(self._shared.sessions.values()):
+                group.create_task(self._end(session, "stopped"))
+
     def _later(self, why: str) -> Reply:
         """503, and when to come back."""
         _begun.labels(why).inc()

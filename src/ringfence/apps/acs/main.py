@@ -41,8 +41,10 @@ from ringfence.runtime.role import Role, run_role
 from ringfence.runtime.settings import AcsLane, Settings, is_loopback
 from ringfence.subscribers.sessions.service import AccessSessions
 
-GOODBYE_SECONDS = 8.0
+GOODBYE_SECONDS = 7.5
 """For sessions that run when the role is told to stop; the supervisor kills after ten."""
+LAST_SECONDS = 1.0
+"""For noting what sessions learnt that did not end in time."""
 BEAT_SECONDS = 1.0
 
 
@@ -182,6 +184,9 @@ async def _say_goodbye(opened: list[_Open], shared: Shared) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         while any(session.caller is not None for session in shared.sessions.values()) and monotonic_seconds() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_SECONDS):
+            await opened[0].conversations.end_all()
     for one in opened:
         one.front.abort()
 
