@@ -34,7 +34,6 @@ MORE_DOORS: dict[str, str] = {
     "fleet.wake": "the guard of connection requests and their pace, pure, which the role acs obeys",
     "fleet.strangers": "how many unknown devices are written down, pure, which the role acs gives its limits",
     "fleet.orders": "what can be wanted of a device, and what its answers mean for orders, pure, which the role acs obeys",
-    "fleet.waking.service": "how credentials of connection requests are made, which the role acs says when it wires",
     "fleet.binding": "the operator's settings about who is believed, which the role acs reads",
     "fleet.session": "what to ask a device next, pure, which the ACS follows answer by answer",
     "fleet.images": "ranges, leases and bandwidth of the firmware host, which the role acs serves",
