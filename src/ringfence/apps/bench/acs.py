@@ -1,12 +1,10 @@
 """Bench `acs`: plain sessions (Inform, empty POST) against the real role with the embedded PostgreSQL, each on a new TCP connection.
 
-The client is a process of its own (`acs_client`). Devices are known before the clock runs, unless `--new`; with `--feed` access sessions
-say which line has the client's address, and the devices are on it. Beside the figures it says what a session costs in processor time of
-each part: on a machine that others use too, that is what compares.
+The client is a process of its own (`acs_client`). Devices are known before the clock runs, unless `--new`. Beside the figures it says
+what a session costs in processor time of each part: on a machine that others use too, that is what compares.
 """
 
 import asyncio
-import io
 import json
 import sys
 from datetime import UTC, datetime, timedelta
@@ -29,8 +27,6 @@ from ringfence.fleet.model import REALM, InformSeen, Lane, Proof
 from ringfence.fleet.service import FleetService
 from ringfence.protocols.digest import ha1_of
 from ringfence.runtime.db import Database
-from ringfence.subscribers.sessions.model import ReportKind, SessionReport
-from ringfence.subscribers.sessions.service import AccessSessions
 
 OPTIONS: dict[str, Any] = {
     "auth": "none",
@@ -40,12 +36,10 @@ OPTIONS: dict[str, Any] = {
     "rate": 0,
     "new": False,
     "overload": 0,
-    "feed": False,
 }
 
 KINDS = ("none", "digest", "tls")
 BATCH = 64
-LINE = "line-of-the-bench"
 WRITERS = 8
 WARM_UP_SECONDS = 4.0
 """Before the clock runs, so that memory afterwards is compared with that of a process at work."""
@@ -75,12 +69,8 @@ async def _measure(folder: Path, options: dict[str, Any]) -> dict[str, object]:
     lane = f'authentication = "{"digest" if options["auth"] == "digest" else "none"}"\n'
     if options["auth"] == "tls":
         lane += _certificate(folder)
-    if options["feed"]:
-        lane += "[sessions]\nfeed = true\n"
     lane += _limits(options)
     async with running_product(folder / "product", roles=("acs",), night=False, acs=lane) as product:
-        if options["feed"]:
-            await _put_on_a_line(product, 0 if options["new"] else options["devices"])
         if not options["new"]:
             _say(f"making {options['devices']} devices known")
             await _prepare(product, options["devices"], credentials=options["auth"] == "digest")
@@ -152,19 +142,6 @@ async def _prepare(product: Product, count: int, *, credentials: bool) -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(WRITERS):
                 group.create_task(give())
-
-
-async def _put_on_a_line(product: Product, count: int) -> None:
-    """One line that holds the client's address, and the devices on it."""
-    settings, now = product.settings, system_clock()
-    session = SessionReport(
-        kind=ReportKind.START, nas="bench", session_id="1", at_ms=now, started_ms=now, prefixes=("127.0.0.1/32",), line=LINE
-    )
-    rows = [f"{device.oui},{device.product_class},{device.serial_number},shipped,{LINE}" for device in map(device_of, range(count))]
-    async with Database(settings.database, name="bench") as db:
-        await AccessSessions(db).record([session])
-        fleet = FleetService(db, Sealer(FileKeys(settings.keys_dir / FLEET_KEY)), None)
-        await fleet.import_devices("bench", io.StringIO("\n".join(("oui,product_class,serial_number,state,line", *rows))))
 
 
 def _username(number: int) -> str:
