@@ -64,8 +64,20 @@ def test_lists_go_on_after_their_key(database_url: str, own_nats: NatsServer, tm
                 for path, rows in (("refusals", "refusals"), ("replacements", "replacements"), ("drift", "differences")):
                     assert (await program.get(f"/v1/fleet/{path}")).json() == {rows: [], "next": 0 if path == "replacements" else ""}
                 assert (await program.get("/v1/fleet/versions")).json() == []
+                wishes = [{"meaning": "upnp.igd", "value": "false"}, {"meaning": "upnp.enable", "value": "false"}]
+                await program.put("/v1/fleet/groups/avm", json={"oui": "00040E", "wishes": wishes})
+                await found.api.inventory.compare()
+                first = (await program.get("/v1/fleet/drift", params={"limit": 1})).json()
+                rest = (await program.get("/v1/fleet/drift", params={"limit": 2, "after": first["next"], "group": "avm"})).json()
+                differ = first["differences"] + rest["differences"]
+                assert [(one["device_id"], one["group"], one["wanted"], one["reported"]) for one in differ] == [
+                    (device, "avm", "false", None)
+                ] * 2
+                assert (await program.get("/v1/fleet/drift", params={"group": ""})).json()["differences"] == []
                 coverage = (await program.get("/v1/fleet/coverage", params={"anew": True})).json()
                 assert (coverage["customers"], coverage["uncovered"], coverage["next"]) == (0, [], "")
+                again = (await program.get("/v1/fleet/coverage", params={"anew": True})).json()
+                assert again["counted_at"] == coverage["counted_at"], "once a minute is enough"
                 numbers = [one["device_id"] for one in (await program.get("/v1/devices")).json()["devices"]]
                 labelled = await program.post("/v1/fleet/labels", json={"devices": numbers, "add": ["pilot"]})
                 assert labelled.json() == {"changed": 4}

@@ -36,6 +36,8 @@ routes = Routes("fleet")
 
 MANY_BYTES = 512 * 1024
 """Ten thousand numbers of devices."""
+ANEW_MS = 60_000
+"""Counting reads a month of registrations: nobody makes it happen over and over."""
 Oui = Annotated[str, Query(pattern="^([0-9A-F]{6})?$")]
 Place = Annotated[str, Query(max_length=MAX_CHARS)]
 Start = Annotated[int, Query(ge=0, le=MAX_ID)]
@@ -57,8 +59,13 @@ async def show_coverage(
     *,
     anew: bool = False,
 ) -> CoverageSaid:
-    """Customers whose phone registers and of whom no device informs, counted in the last hour; `after`: the customer seen last."""
-    seen = await (desk.coverage.anew() if anew else desk.coverage.current())
+    """Customers whose phone registers and of whom no device informs, counted in the last hour, with `anew` in the last minute.
+
+    `after`: the customer seen last.
+    """
+    known = desk.coverage.known
+    stale = known is None or desk.clock() - known.counted_ms > ANEW_MS
+    seen = await (desk.coverage.anew() if anew and stale else desk.coverage.current())
     # In the order of code points, in which `after` is compared; the database's own order may be that of a language.
     fits = sorted((one for one in seen.uncovered if one.customer > after and model in ("", one.model)), key=lambda one: one.customer)
     page = fits[:limit]
