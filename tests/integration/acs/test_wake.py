@@ -52,7 +52,7 @@ from tests.integration.acs.test_sessions import ask
 PATIENCE = 60.0
 MODEL = built_in()[1]
 QUICK = Behaviour(boot_seconds=(1.0, 1.0), first_inform_seconds=(0.0, 0.5))
-LIMITS = WakeLimits(per_second=1_000, per_access_node=1_000, device_spacing_ms=300, tries=2)
+LIMITS = WakeLimits(per_second=1_000, per_access_node=1_000, device_spacing_ms=900, tries=2)
 OWN = ("127.0.0.0/8",)
 
 
