@@ -21,7 +21,7 @@ from ringfence.views.store import ViewsStore
 
 DAYS: Final = 31
 """How far back a registration is looked for."""
-PARTS: Final = 16
+PARTS: Final = 8
 """Parts that accounts are read in, so that millions are never in memory together."""
 KEEP_MS: Final = 3_600_000
 """So long an answer is good enough."""
