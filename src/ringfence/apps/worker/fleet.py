@@ -21,6 +21,8 @@ DEADLINE_SECONDS = 30.0
 FORGET_SECONDS = 600.0
 ANNOUNCED_MS = 30 * 86_400_000
 """How long announcements wait for whoever listens."""
+AWAY_SECONDS = 2.0
+"""Before the next look for a PostgreSQL that is away."""
 ROUND_SECONDS = 600.0
 """Between two rounds of the comparison."""
 BATCH = 5_000
@@ -100,6 +102,7 @@ class Housekeeper:
     async def every(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Work, then pause, until cancelled."""
         while True:
+            pause = seconds
             try:
                 await work()
                 self._board.settled(name)
@@ -107,4 +110,5 @@ class Housekeeper:
                 _log.info("fleet_turn_lost", turn=name)
             except UnavailableError as error:
                 self._board.trouble(name, f"The fleet's housekeeping waits: {error}")
-            await asyncio.sleep(seconds)
+                pause = min(seconds, AWAY_SECONDS)
+            await asyncio.sleep(pause)
