@@ -276,6 +276,8 @@ class AcsManaged(AcsLane):
 
     listen: Address = "127.0.0.1:7547"
     """Address and port."""
+    url: Annotated[str, _url("http", "https")] = ""
+    """How devices reach it, such as `https://acs.example.net:7547/`. The bootstrap lane hands it out with a credential; empty: neither."""
 
 
 class AcsBootstrap(AcsLane):
@@ -346,7 +348,7 @@ class RadiusClient(_Section):
     """A NAS, or a RADIUS server that passes on what its NAS say."""
 
     name: Name
-    """Sessions are kept under it; what one client says touches no session of another."""
+    """Names of sessions are its own: the same Acct-Session-Id from another client is another session."""
     sources: tuple[Network, ...]
     """Networks its packets come from; packets from elsewhere are not answered."""
     secret_file: Path
