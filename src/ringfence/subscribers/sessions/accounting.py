@@ -44,7 +44,7 @@ def report_of(request: AccountingRequest, *, client: str, source: str, received_
     """The report in a request; None when it is none (a status of tunnels and links), which is answered all the same.
 
     `client` is the name under which the sender is known, `source` its address. A NAS behind a proxy is told apart by what it calls itself;
-    under the client's name, so that one client's secret says nothing about another's sessions. PeerError: `no_session_id`.
+    under the client's name, so that no client speaks for a session of another by its name. PeerError: `no_session_id`.
     """
     kind = _KINDS.get(request.status)
     if kind is None:
