@@ -30,6 +30,7 @@ MORE_DOORS: dict[str, str] = {
     "fleet.inventory.service": "what people ask of the fleet and change in it, a shell of its own beside the one of the ACS",
     "fleet.lists.model": "what the lists of the fleet are made of, values only",
     "fleet.links": "how a device is reached, which the waking of the role acs follows, pure",
+    "fleet.enrolling.service": "how credentials of devices are made, which the role acs settles by its settings",
     "fleet.ports": "what the room needs from outside: the feed of access sessions, which the role acs hands to admission and waking",
     "fleet.wake": "the guard of connection requests and their pace, pure, which the role acs obeys",
     "fleet.strangers": "how many unknown devices are written down, pure, which the role acs gives its limits",

@@ -52,10 +52,11 @@ def judge(seen: InformSeen, known: Known | None, at: LineSeen | None, taken: boo
         return _stranger(known, taken)
     if at is None and (known is None or not known.line or not rules.release_without_feed):
         return Verdict(standing=Standing.UNBOUND, reason="no_session_of_address", occurrence=Occurrence.BOOTSTRAPPED)
+    if seen.lane is Lane.BOOTSTRAP:
+        # On its own line it may lack a proof: this lane is where it gets what it proves itself with.
+        return Verdict(standing=Standing.UNBOUND, reason="bootstrap_lane", occurrence=Occurrence.BOOTSTRAPPED)
     if seen.proof is Proof.NONE and not rules.trust_unproven:
         return Verdict(standing=Standing.UNBOUND, reason="not_proven", occurrence=Occurrence.BOOTSTRAPPED)
-    if seen.lane is Lane.BOOTSTRAP:
-        return Verdict(standing=Standing.UNBOUND, reason="bootstrap_lane", occurrence=Occurrence.BOOTSTRAPPED)
     return Verdict(standing=Standing.MANAGED, reason="", occurrence=Occurrence.MANAGED)
 
 

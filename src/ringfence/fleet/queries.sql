@@ -182,6 +182,15 @@ on conflict (username) do update set sealed_previous = c.sealed_ha1, previous_un
 where c.device_id = excluded.device_id
 returning username;
 
+-- add_credentials --
+insert into fleet.credentials (username, device_id, sealed_ha1, changed_at)
+select s.username, d.device_id, s.sealed, ringfence.at(%(now_ms)s::bigint)
+from unnest(%(usernames)s::text[], %(ouis)s::text[], %(product_classes)s::text[], %(serial_numbers)s::text[], %(sealed)s::bytea[])
+    as s(username, oui, product_class, serial_number, sealed)
+join fleet.devices d using (oui, product_class, serial_number)
+where d.life not in ('replaced', 'lost') and not exists (select from fleet.credentials c where c.device_id = d.device_id)
+on conflict (username) do nothing;
+
 -- close_credentials --
 delete from fleet.credentials where device_id = %(device_id)s::bigint;
 

@@ -18,6 +18,7 @@ from ringfence.fleet.behind import behind_of, is_of_table
 from ringfence.fleet.binding import Known, Rules, Verdict, judge, may_receive, may_report
 from ringfence.fleet.catalogue.store import CatalogueStore
 from ringfence.fleet.desired import Group, SealedWish, Subject, Wish, compiled, lay, patterns
+from ringfence.fleet.enrolling.service import Enrolment, enrolled
 from ringfence.fleet.inventory.service import InventoryService
 from ringfence.fleet.lifecycle import Life, after
 from ringfence.fleet.links import link_of
@@ -37,8 +38,6 @@ DAY_MS = 86_400_000
 """How long an update of stock waits for the device, and when there is another."""
 FRESH_MS = 7 * DAY_MS
 """Reported values that are older are read again before anything is compared with them."""
-PREVIOUS_MS = 30 * DAY_MS
-"""How long a replaced credential opens the bootstrap lane."""
 TRANSCRIPTS = 50
 """Kept of one device."""
 MAX_VALUE_CHARS = 4_096
@@ -59,6 +58,7 @@ class FleetService(InventoryService):
     """Devices in PostgreSQL. `lines` None: there is no feed of access sessions, and every binding is unknown.
 
     `making` None: devices that become managed get no credential for connection requests. `strangers` None: any number is written down.
+    `enrolment` None: the bootstrap lane hands out no credential.
     """
 
     def __init__(
@@ -70,9 +70,11 @@ class FleetService(InventoryService):
         clock: Clock = system_clock,
         making: Making | None = None,
         strangers: Strangers | None = None,
+        enrolment: Enrolment | None = None,
     ) -> None:
         super().__init__(db, sealer, clock)
         self._strangers = strangers
+        self._enrolment = enrolment
         self._making = making
         self._lines = lines
         self._rules = rules or Rules()
@@ -89,17 +91,6 @@ class FleetService(InventoryService):
             previous = await self._sealer.open(row["sealed_previous"], "ha1", username)
         ha1 = await self._sealer.open(row["sealed_ha1"], "ha1", username)
         return Credential(username=username, device_id=row["device_id"], ha1=ha1, previous_ha1=previous)
-
-    async def put_credential(self, device_id: int, username: str, ha1: Secret) -> None:
-        """Give a device its credential; the one before opens the bootstrap lane for another 30 days."""
-        sealed = await self._sealer.seal(ha1, "ha1", username)
-        async with self._db.transaction() as connection:
-            now = self._clock()
-            row = await FleetStore(connection).row(
-                "put_credential", username=username, device_id=device_id, sealed=sealed, now_ms=now, until_ms=now + PREVIOUS_MS
-            )
-        if row is None:
-            raise ConflictError(f"{username[:60]!a} is the user name of another device", reason="username_taken")
 
     async def admit(self, informs: Sequence[InformSeen]) -> list[Admitted]:
         """Identify, bind and note a batch of Informs, in their order; one transaction. ConflictError: the same again."""
@@ -165,6 +156,13 @@ class FleetService(InventoryService):
                 fresh = {wish.meaning for wish in makings}
                 own[device_id] = [wish for wish in own.get(device_id, ()) if wish.meaning not in fresh] + makings
             secrets |= await self._secrets(store, sorted(made))
+        if self._enrolment is not None:
+            fresh_ones = {
+                entry.device_id: (entry.seen.device, {secret.meaning for secret in secrets.get(entry.device_id, ())})
+                for entry in due
+                if entry.bootstrap
+            }
+            secrets |= await self._secrets(store, sorted(await self._enrol(store, fresh_ones, self._enrolment)))
         discoveries = {row["device_id"]: row for row in await store.rows("discoveries_of_devices", devices=devices)}
         stops: dict[tuple[int, str], list[Stop]] = {}
         for row in await store.rows("list_stops"):
@@ -179,6 +177,10 @@ class FleetService(InventoryService):
             )
             for entry in due
         }
+        if self._enrolment is not None:
+            wishes |= {
+                entry.device_id: enrolled(entry.seen.device, wishes[entry.device_id], self._enrolment) for entry in due if entry.bootstrap
+            }
         known = await names_like(store, {entry.device_id: patterns(entry.data_model, wishes[entry.device_id]) for entry in due})
         for entry in due:
             wanted = compiled(

@@ -5,6 +5,7 @@ import io
 import pytest
 
 from ringfence.base.errors import OperatorError
+from ringfence.base.secret import Secret
 from ringfence.fleet.behind import BehindKind, Origin, behind_of
 from ringfence.fleet.coverage import Registration, coverage_of
 from ringfence.fleet.inventory.sheets import DeviceRow, read_devices
@@ -92,3 +93,16 @@ def test_a_list_of_devices_names_what_is_wrong_with_a_row() -> None:
     assert ["OUI" in rows[1], "no line" in rows[3], "serial" in rows[4]] == [True] * 3  # type: ignore[operator]
     with pytest.raises(OperatorError, match="columns"):
         list(read_devices(io.StringIO("mac\n1\n")))
+
+
+def test_a_list_says_what_is_wrong_without_quoting_what_may_be_a_password() -> None:
+    first = "oui,product_class,serial_number,state,password\n"
+    good, shifted, long = list(
+        read_devices(io.StringIO(first + f"00040E,F,S1,,planted-1\n00040E,F,S2,planted-2,\n00040E,F,S3,,{'x' * 257}\n"))
+    )
+    assert isinstance(good[1], DeviceRow)
+    assert good[1].password == Secret("planted-1")
+    assert "planted" not in repr(good)
+    assert isinstance(shifted[1], str)
+    assert "planted" not in shifted[1]
+    assert isinstance(long[1], str)

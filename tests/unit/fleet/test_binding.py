@@ -1,5 +1,7 @@
 """Standings: what refuses comes before what grants, whatever else is true."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,3 +59,12 @@ def test_a_device_on_another_line_than_its_own_gets_nothing_and_says_so() -> Non
 def test_an_unknown_serial_on_a_line_waits_for_a_person() -> None:
     assert judge(seen(), None, LineSeen(line="L1"), True, Rules()).reason == "line_has_another_device"
     assert judge(seen(), None, LineSeen(line="L1"), False, Rules()).standing is Standing.REPLACEMENT_PENDING
+
+
+def test_the_bootstrap_lane_serves_an_unproven_device_on_its_own_line_and_no_other() -> None:
+    known, unproven = Known(device_id=7, life=Life.SHIPPED, line="L1"), replace(seen(Proof.NONE, ""), lane=Lane.BOOTSTRAP)
+    assert judge(unproven, known, LineSeen(line="L1"), False, Rules()).reason == "bootstrap_lane"
+    assert judge(unproven, known, LineSeen(line="L2"), False, Rules()).reason == "other_line"
+    assert judge(unproven, known, None, False, Rules()).reason == "no_session_of_address"
+    assert judge(unproven, None, LineSeen(line="L1"), False, Rules()).standing is Standing.REPLACEMENT_PENDING
+    assert judge(seen(Proof.NONE, ""), known, LineSeen(line="L1"), False, Rules()).reason == "not_proven"

@@ -26,6 +26,7 @@ from ringfence.base.errors import OperatorError
 from ringfence.fleet.adapters import FLEET_KEY, FileKeys, Sealer
 from ringfence.fleet.binding import Rules
 from ringfence.fleet.catalogue.adapters import ImageStore
+from ringfence.fleet.enrolling.service import Enrolment
 from ringfence.fleet.image_urls import ImageLinks
 from ringfence.fleet.model import Lane
 from ringfence.fleet.orders import ImageUrl
@@ -61,7 +62,7 @@ async def run(role: Role) -> None:
     settings = role.settings
     lanes = ((Lane.MANAGED, settings.acs.managed), (Lane.BOOTSTRAP, settings.acs.bootstrap))
     for name, lane in lanes:
-        check_lane(lane, name=name.value)
+        check_lane(lane, name=name.value, enrols=name is Lane.BOOTSTRAP and bool(settings.acs.managed.url))
     async with Database(settings.database, name="acs") as db, asyncio.TaskGroup() as group:
         auditor = Auditor(AccessService(db, role.clock))
         shared, waking = _shared(role, db, auditor, group)
@@ -83,9 +84,17 @@ async def run(role: Role) -> None:
                 task.cancel()
 
 
-def check_lane(lane: AcsLane, *, name: str) -> None:
-    """Refuse what would hand settings to whoever listens on the way."""
-    if lane.certificate_file is None and not lane.trusted_proxy and not is_loopback(lane.listen) and lane.authentication != "none":
+def check_lane(lane: AcsLane, *, name: str, enrols: bool = False) -> None:
+    """Refuse what would hand settings, or with `enrols` credentials, to whoever listens on the way."""
+    if lane.certificate_file is not None or lane.trusted_proxy or is_loopback(lane.listen):
+        return
+    if enrols:
+        raise OperatorError(
+            f"acs.{name}.listen {lane.listen} would hand out credentials without TLS: set its certificate_file and key_file, or name"
+            f" the proxy that adds TLS as trusted_proxy, or remove acs.managed.url, so that none are handed out.",
+            reason="open_without_tls",
+        )
+    if lane.authentication != "none":
         raise OperatorError(
             f"acs.{name}.listen {lane.listen} can be reached from other machines without TLS: set certificate_file and key_file, or name"
             f" the proxy that adds TLS as trusted_proxy, or set authentication to none, which releases no secret.",
@@ -98,8 +107,9 @@ def _shared(role: Role, db: Database, auditor: Auditor, group: asyncio.TaskGroup
     lines = AccessSessions(db, role.clock).lines_at if settings.sessions.feed else None
     rules = Rules(trust_unproven=settings.acs.trust_unproven, release_without_feed=settings.acs.release_without_feed)
     making = Making(random_bytes=os.urandom, stun=bool(settings.acs.wake.stun_listen)) if settings.acs.wake.requests_per_second else None
+    enrolment = Enrolment(random_bytes=os.urandom, url=settings.acs.managed.url) if settings.acs.managed.url else None
     strangers = Strangers(per_address=settings.acs.strangers_per_address, in_all=settings.acs.strangers, now_ms=role.clock())
-    fleet = FleetService(db, Sealer(FileKeys(settings.keys_dir / FLEET_KEY)), lines, rules, role.clock, making, strangers)
+    fleet = FleetService(db, Sealer(FileKeys(settings.keys_dir / FLEET_KEY)), lines, rules, role.clock, making, strangers, enrolment)
     waking = waking_of(settings, db, fleet, lines, role.clock, auditor.refused) if making is not None else None
     shared = Shared(
         fleet=fleet,

@@ -15,6 +15,7 @@ from ringfence.fleet.behind import Behind, BehindKind, Origin
 from ringfence.fleet.catalogue.service import CatalogueService
 from ringfence.fleet.coverage import Coverage, Registration, coverage_of
 from ringfence.fleet.drifting.service import DriftService
+from ringfence.fleet.enrolling.service import EnrollingService
 from ringfence.fleet.inventory.sheets import DeviceRow, read_devices
 from ringfence.fleet.lifecycle import Life, Occurrence, after, allows
 from ringfence.fleet.lists.service import ListsService
@@ -29,7 +30,7 @@ CHUNK_ROWS = 5_000
 SHOWN_BAD = 100
 
 
-class InventoryService(ListsService, DriftService, CatalogueService, OrderingService, WakingService):
+class InventoryService(ListsService, DriftService, CatalogueService, OrderingService, WakingService, EnrollingService):
     """Questions and changes of people."""
 
     # Reading
@@ -185,6 +186,7 @@ class InventoryService(ListsService, DriftService, CatalogueService, OrderingSer
         names = ("ouis", "product_classes", "serial_numbers", "lives", "lines", "customers", "regions")
         count = await store.row("import_devices", now_ms=self._clock(), **columns(listed, names))
         assert count is not None, "a count without a group always has a row"
+        await self._add_credentials(store, rows)
         return count
 
     async def _hand_over(self, store: FleetStore, by: str, old: Row, device_id: int, line: str) -> None:

@@ -1,7 +1,7 @@
 """Lists of devices as CSV: what is in stock and what was shipped to which line.
 
-Columns `oui`, `product_class`, `serial_number`, and optionally `state` (`in_stock` or `shipped`), `line`, `customer`, `region`. A row is a
-device or one sentence that says what is wrong with it.
+Columns `oui`, `product_class`, `serial_number`, and optionally `state` (`in_stock` or `shipped`), `line`, `customer`, `region`, and
+`password`, the one that the device comes with for the ACS. A row is a device or one sentence that says what is wrong with it.
 """
 
 import csv
@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from ringfence.base.errors import OperatorError
+from ringfence.base.secret import Secret
 
 MAX_ROWS = 10_000_000
 MAX_CHARS = 64
+MAX_PASSWORD_CHARS = 256
+"""Of ManagementServer.Password (TR-181)."""
 _OUI = re.compile(r"^[0-9A-F]{6}$")
 _NEEDED = {"oui", "product_class", "serial_number"}
-_KNOWN = _NEEDED | {"state", "line", "customer", "region"}
+_KNOWN = _NEEDED | {"state", "line", "customer", "region", "password"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,7 @@ class DeviceRow:
     line: str
     customer: str
     region: str
+    password: Secret | None = None
 
 
 def read_devices(text: TextIO) -> Iterator[tuple[int, DeviceRow | str]]:
@@ -59,16 +63,21 @@ def read_devices(text: TextIO) -> Iterator[tuple[int, DeviceRow | str]]:
 
 def _row(row: dict[str, str], *, extra: bool) -> DeviceRow | str:
     state = row["state"] or "in_stock"
-    if extra:
-        return "has more fields than the first line names"
-    if _OUI.match(row["oui"].upper()) is None:
-        return f"{row['oui'][:20]!a} is no OUI: six hexadecimal digits"
-    if not row["serial_number"] or any(len(value) > MAX_CHARS or not value.isprintable() for value in row.values()):
-        return f"needs a serial number, and no field longer than {MAX_CHARS} characters or with control characters"
-    if state not in {"in_stock", "shipped"}:
-        return f"the state is in_stock or shipped, not {state[:20]!a}"
-    if state == "in_stock" and row["line"]:
-        return "a device in stock belongs to no line; say shipped"
+    others = [value for name, value in row.items() if name != "password"]
+    # Nothing of the row is quoted: where a column is missing, the password stands in the place of another.
+    wrong = {
+        "has more fields than the first line names": extra,
+        "the OUI is not six hexadecimal digits": _OUI.match(row["oui"].upper()) is None,
+        "has no serial number": not row["serial_number"],
+        f"a field is longer than {MAX_CHARS} characters": any(len(value) > MAX_CHARS for value in others),
+        f"the password is longer than {MAX_PASSWORD_CHARS} characters": len(row["password"]) > MAX_PASSWORD_CHARS,
+        "a field has control characters": not all(value.isprintable() for value in row.values()),
+        "the state is neither in_stock nor shipped": state not in {"in_stock", "shipped"},
+        "a device in stock belongs to no line; say shipped": state == "in_stock" and bool(row["line"]),
+    }
+    for sentence, holds in wrong.items():
+        if holds:
+            return sentence
     return DeviceRow(
         oui=row["oui"].upper(),
         product_class=row["product_class"],
@@ -77,4 +86,5 @@ def _row(row: dict[str, str], *, extra: bool) -> DeviceRow | str:
         line=row["line"],
         customer=row["customer"],
         region=row["region"],
+        password=Secret(row["password"]) if row["password"] else None,
     )

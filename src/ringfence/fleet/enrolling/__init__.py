@@ -1,0 +1,1 @@
+"""Enrolling devices: the credential each proves itself with at the ACS."""
