@@ -116,6 +116,8 @@ class Work:
     writable: Mapping[str, bool] = field(default_factory=lambda: MappingProxyType({}))
     accepted: frozenset[str] = frozenset()
     stops: tuple[Stop, ...] = ()
+    widest: int = BATCH
+    """Names that this device bears in one request, by its quirks."""
     width: int = BATCH
     asked: int = 0
     backed_off: int = 0
@@ -185,7 +187,7 @@ def answered(work: Work, request: Request, response: Answer) -> Work:
                 reported={**work.reported, **values},
                 learned={**work.learned, **values},
                 parameter_key=request.parameter_key,
-                width=min(BATCH, work.width * 2),
+                width=min(work.widest, work.width * 2),
                 needs_reboot=work.needs_reboot or response.status == 1,
             )
         case _:
@@ -254,7 +256,7 @@ def _values(work: Work, request: GetParameterValues, response: GetParameterValue
         learned={**work.learned, **found},
         read=tuple(name for name in work.read if name not in wanted),
         stops=work.stops + missing,
-        width=min(BATCH, work.width * 2),
+        width=min(work.widest, work.width * 2),
     )
 
 
@@ -322,5 +324,5 @@ def _stopped(work: Work, named: Mapping[str, int]) -> Work:
         stops=work.stops + tuple(Stop(name=name, fault_code=code) for name, code in named.items() if name in wanted),
         read=tuple(name for name in work.read if name not in named),
         explore=work.explore + tuple(path for path in parents if path not in work.explore),
-        width=min(BATCH, work.width * 2),
+        width=min(work.widest, work.width * 2),
     )

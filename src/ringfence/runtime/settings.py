@@ -330,6 +330,8 @@ class Acs(_Section):
     firmware: AcsFirmware = AcsFirmware()
     hosts: Annotated[tuple[str, ...], Field(max_length=64)] = ()
     """Names and addresses by which devices reach this ACS. No device is ever told the URL of another one."""
+    quirks_file: Path | None = None
+    """The operator's own table of devices' oddities, TOML, which follows the built-in one and wins field by field."""
     sessions: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """Sessions at once; further devices are told to come back in 30 to 300 seconds (503 with Retry-After)."""
     connections_per_address: Annotated[int, Field(ge=1, le=100_000)] = 64

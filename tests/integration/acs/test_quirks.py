@@ -17,8 +17,8 @@ from ringfence.fleet.binding import Rules
 from ringfence.fleet.desired import Group, Wish
 from ringfence.fleet.meanings import is_secret
 from ringfence.fleet.model import REALM
-from ringfence.protocols.cwmp import DeviceConnection
-from ringfence.protocols.cwmp.messages import TransferComplete
+from ringfence.protocols.cwmp import Asked, DeviceConnection
+from ringfence.protocols.cwmp.messages import DeviceId, GetParameterValues, TransferComplete
 from ringfence.simulators.devices.behaviour import Behaviour, Oddity
 from ringfence.simulators.devices.device import TRANSFER_COMPLETE, Device
 from ringfence.simulators.devices.models import built_in
@@ -161,5 +161,38 @@ def test_the_cookie_is_for_every_path(database_url: str, tmp_path: Path) -> None
         async with acs.connected() as wire:
             answer = await wire.post(DeviceConnection().start(inform()))
             assert "; Path=/;" in answer.headers["set-cookie"] + ";"
+
+    run(database_url, tmp_path, body)
+
+
+@pytest.mark.parametrize(("oui", "product_class", "most"), [("00040E", "867VA", 8), ("00040E", "FRITZ", 10)])
+def test_a_device_is_asked_for_as_much_at_once_as_its_row_says(
+    database_url: str, tmp_path: Path, oui: str, product_class: str, most: int
+) -> None:
+    switches = ("acs.upgrades_managed", "acs.stun_enable", "admin.password_required", "upnp.enable", "upnp.igd")
+    wishes = [Wish(meaning=meaning, value="true") for meaning in switches]
+    wishes += [Wish(meaning=meaning, value="60") for meaning in ("acs.inform_interval", "acs.retry_wait", "acs.retry_multiplier")]
+    wishes += [Wish(meaning="acs.stun_server", value="stun.example.net"), Wish(meaning="admin.remote_access", value="false")]
+
+    async def body(acs: Acs) -> None:
+        await acs.fleet.put_group("anna", Group(name="all", product_class=product_class, wishes=tuple(wishes)), frozenset())
+        identity = DeviceId(manufacturer="", oui=oui, product_class=product_class, serial_number="S1")
+        device = DeviceConnection()
+        async with acs.connected() as wire:
+            device.receive((await wire.post(device.start(inform(device_id=identity)))).body)
+            asked = device.receive((await wire.post(device.hand_over())).body)
+        assert isinstance(asked, Asked)
+        assert isinstance(asked.request, GetParameterValues)
+        assert len(asked.request.names) == most
+
+    run(database_url, tmp_path, body)
+
+
+def test_a_device_that_returns_no_cookies_is_sent_none(database_url: str, tmp_path: Path) -> None:
+    async def body(acs: Acs) -> None:
+        identity = DeviceId(manufacturer="", oui="FFFFFF", product_class="DTBox1", serial_number="S1")
+        async with acs.connected() as wire:
+            assert "set-cookie" not in (await wire.post(DeviceConnection().start(inform(device_id=identity)))).headers
+            assert (await wire.post(b"")).status == 204
 
     run(database_url, tmp_path, body)

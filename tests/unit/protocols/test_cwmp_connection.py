@@ -243,7 +243,7 @@ def test_the_quirks_survive_the_cookie() -> None:
 
 def test_the_software_version_of_the_inform_chooses_the_quirks() -> None:
     table = read_quirks('[[device]]\nreason = "r"\nbelow_version = "7.29"\nquirks = { batch_values = 3 }')
-    for version, batch in (("7.9", 3), ("7.29", 32)):
+    for version, batch in (("7.9", 3), ("7.29", 16)):
         acs = AcsConnection(table)
         inform = m.Inform(parameters=(m.ParameterValue("InternetGatewayDevice.DeviceInfo.SoftwareVersion", version),))
         acs.receive(build(Envelope(inform)))

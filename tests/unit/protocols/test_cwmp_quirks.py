@@ -20,7 +20,7 @@ def test_the_built_in_table_reads_and_says_where_each_row_was_seen() -> None:
     assert all(len(row.reason) > 20 for row in table.rows)
     assert table.of("00147F", "SpeedTouch 780", "6.2").ending is EndingStyle.EMPTY
     assert table.of("FFFFFF", "netcwmp", "").xml_declaration is False
-    assert table.of("001e74", "F@st", "").skip_root_names
+    assert table.of("00259e", "HG8245", "").xml_declaration
     assert table.of("FFFFFF", "DTBox1", "").next_level is Literal.NUMBER
     assert table.of("00507F", "Vigor2860", "").batch_values == 8
     assert table.of("FFFFFF", "Other", "1") == DEFAULT

@@ -216,7 +216,8 @@ class Conversations:
             return self._later("unavailable")
         session.step += 1
         if session.session_id in self._shared.sessions:
-            return Reply(status=reply.status, body=reply.body, headers=(*reply.headers, self._cookie(session)), close=reply.close)
+            cookies = (self._cookie(session),) if session.connection.quirks.cookie else ()
+            return Reply(status=reply.status, body=reply.body, headers=(*reply.headers, *cookies), close=reply.close)
         return reply
 
     def left(self, caller: Caller) -> None:
@@ -368,7 +369,9 @@ class Conversations:
         if admitted.standing is Standing.REFUSED:
             raise RefusedError(403, "This device may not speak for that serial number.", reason=f"device_{admitted.reason}")
         session.device_id, session.believed = admitted.device_id, admitted.believed
-        session.work, session.errand = admitted.work, admitted.errand
+        most = session.connection.quirks.batch_values
+        session.work = replace(admitted.work, widest=most, width=most) if admitted.work is not None else None
+        session.errand = admitted.errand
         session.transcript.opens(inform)
         if session.work is not None:
             session.transcript.hide(setting.value.open() for setting in session.work.settings if isinstance(setting.value, Secret))

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from ringfence.access.service import AccessService
 from ringfence.apps.acs.auditor import Auditor
@@ -33,7 +34,7 @@ from ringfence.fleet.orders import ImageUrl
 from ringfence.fleet.service import FleetService
 from ringfence.fleet.strangers import Strangers
 from ringfence.fleet.waking.service import Making
-from ringfence.protocols.cwmp import built_in
+from ringfence.protocols.cwmp import QuirkTable, built_in, read_quirks
 from ringfence.protocols.nonces import NonceMint
 from ringfence.runtime.db import Database
 from ringfence.runtime.http import open_listener
@@ -117,7 +118,7 @@ def _shared(role: Role, db: Database, auditor: Auditor, group: asyncio.TaskGroup
         settle=Batcher(settling(fleet), group),
         take_step=Batcher(fleet.take_steps, group),
         announce=role.bus.announce,
-        quirks=built_in(),
+        quirks=_quirks(settings.acs.quirks_file),
         cookies=CookieSealer(read_key(settings.keys_dir / ACS_KEY)),
         clock=role.clock,
         most=settings.acs.sessions,
@@ -127,6 +128,16 @@ def _shared(role: Role, db: Database, auditor: Auditor, group: asyncio.TaskGroup
         image_url=_image_url(role) if settings.acs.firmware.url else None,
     )
     return shared, waking
+
+
+def _quirks(own: Path | None) -> QuirkTable:
+    """The built-in table, then the operator's own."""
+    if own is None:
+        return built_in()
+    try:
+        return built_in().with_rows_of(read_quirks(own.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(f"acs.quirks_file {own} cannot be read: {error}.", reason="quirks") from None
 
 
 async def _listen(name: Lane, lane: AcsLane, shared: Shared, settings: Settings, group: asyncio.TaskGroup) -> _Open:

@@ -39,13 +39,6 @@ class EndingStyle(StrEnum):
     """The old ending, empty-empty-empty: 200 with Content-Length 0, which the device answers with one more empty POST."""
 
 
-class Compression(StrEnum):
-    """What the ACS's answers may be compressed with, if the device asked for it."""
-
-    AS_ASKED = "as_asked"
-    NONE = "none"
-
-
 class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to speak with one kind of device."""
 
@@ -55,20 +48,11 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How NextLevel of GetParameterNames is written."""
     boolean: Literal = Literal.NUMBER
     """How every other boolean is written."""
-    batch_values: int = 32
+    batch_values: int = 16
     """Names of one GetParameterValues, parameters of one SetParameterValues; 1 to 1,024. At many a Cisco 867 gives up, a Vigor reboots."""
-    skip_root_names: bool = False
-    """GetParameterNames with an empty path is refused: ask for the root object by its name."""
     ending: EndingStyle = EndingStyle.NO_CONTENT
-    basic_only: bool = False
-    """Digest fails in this device; Basic is accepted, inside TLS."""
     cookie: bool = True
-    """False: the device returns no cookies; the connection alone is its session."""
-    compression: Compression = Compression.AS_ASKED
-    parameter_key: bool = True
-    """False: the device does not report the ParameterKey; a set is proven by reading back what can be read."""
-    transfer_complete: bool = True
-    """False: the device never sends TransferComplete; the version it comes back with decides."""
+    """False: none is sent, the connection alone is the session."""
 
 
 DEFAULT = Quirks()
