@@ -227,10 +227,15 @@ def test_commands_of_lists_firmware_and_orders(
                 await said("lift-stop", stop["name"], *model, "--version", stop["software_version"])
                 await said("label", "--device", "A1", "--add", "pilot")
                 await said("region", "north", "--device", str(device))
+                await said("link", "mobile", "--device", "A1")
+                await said("model", number, "--name", "7590", "--chipset", "VRX518")
+                assert (await data("models"))[0]["chipset"] == "VRX518"
+                assert isinstance(await refused("twin", number, number), OperatorError)
+                assert isinstance(await refused("link", "fast", "--device", "A1"), OperatorError)
                 await said("put-behind", "A1", "02-00-00-00-00-01", "--kind", "repeater")
                 assert (await data("behind", "A1"))[0]["mac"] == "02:00:00:00:00:01"
                 shown = await data("show", "A1")
-                assert (shown["labels"], shown["region"]) == (["pilot"], "north")
+                assert (shown["labels"], shown["region"], shown["link"]) == (["pilot"], "north", "mobile")
                 for name in ("summary", "versions", "drift", "refusals", "replacements", "stock", "stops"):
                     assert isinstance(await data(name), list)
                 assert (await data("coverage", "--anew"))["missing"] == 0

@@ -11,7 +11,7 @@ from ringfence.base.errors import ConflictError, NotFoundError, OperatorError
 from ringfence.base.secret import Secret
 from ringfence.fleet.behind import Behind, BehindKind, Origin
 from ringfence.fleet.desired import Group, Wish
-from ringfence.fleet.model import Firmware, Lane, Proof, SessionDone, Standing
+from ringfence.fleet.model import Firmware, Lane, Link, Proof, SessionDone, Standing
 from ringfence.fleet.service import FleetService
 from ringfence.fleet.session import Stop, Work
 from ringfence.protocols.cwmp.messages import Download, ParameterValue
@@ -230,3 +230,34 @@ def test_what_a_person_says_stands_behind_a_device_stays(database_url: str, tmp_
         assert said == [("removed", "anna"), ("repeater attic", "anna")]
 
     run(database_url, tmp_path, body, FEED)
+
+
+def test_a_link_that_is_stated_stands_until_it_is_taken_back(database_url: str, tmp_path: Path) -> None:
+    async def body(fleet: FleetService) -> None:
+        (answer,) = await fleet.admit([inform("A0")])
+        assert await fleet.set_link("anna", [answer.device_id], Link.MOBILE) == 1
+        assert await fleet.set_link("anna", [answer.device_id], Link.MOBILE) == 0
+        await fleet.admit([inform("A0")])
+        assert (await fleet.device(answer.device_id)).link is Link.MOBILE, "an Inform does not know better"
+        await fleet.set_link("anna", [answer.device_id], Link.DIRECT)
+        await fleet.admit([inform("A0", peer_ip="100.64.0.9")])
+        assert (await fleet.device(answer.device_id)).link is Link.CGNAT
+        with pytest.raises(OperatorError):
+            await fleet.set_link("anna", [answer.device_id], Link.NAT)
+
+    run(database_url, tmp_path, body)
+
+
+def test_a_model_is_described(database_url: str, tmp_path: Path) -> None:
+    async def body(fleet: FleetService) -> None:
+        await fleet.admit([inform("A0")])
+        (model,) = await fleet.models()
+        await fleet.describe_model("anna", model.model_id, name="7590", hardware_version="226", chipset="VRX518")
+        (described,) = await fleet.models()
+        assert (described.name, described.hardware_version, described.chipset) == ("7590", "226", "VRX518")
+        with pytest.raises(NotFoundError):
+            await fleet.describe_model("anna", 4711, name="", hardware_version="", chipset="")
+        with pytest.raises(OperatorError):
+            await fleet.describe_model("anna", model.model_id, name="x" * 65, hardware_version="", chipset="")
+
+    run(database_url, tmp_path, body)

@@ -1,7 +1,7 @@
 """Lists of the fleet and the firmware catalogue, as the API says them: what people work off."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -276,6 +276,13 @@ class RegionHeard(Heard):
     region: Annotated[str, Field(max_length=64)]
 
 
+class LinkHeard(Heard):
+    """Devices and the link that somebody knows them to have; `direct`: what their next Inform shows."""
+
+    devices: Numbers
+    link: Literal["mobile", "unreachable", "direct"]
+
+
 class LabelsHeard(Heard):
     """Devices and the labels that they get and lose."""
 
@@ -288,6 +295,14 @@ class ChangedSaid(Said):
     """How many devices are others now."""
 
     changed: int
+
+
+class ModelHeard(Heard):
+    """What a model is called and made of."""
+
+    name: Annotated[str, Field(max_length=64)] = ""
+    hardware_version: Annotated[str, Field(max_length=64)] = ""
+    chipset: Annotated[str, Field(max_length=64)] = ""
 
 
 class TwinHeard(Heard):

@@ -109,6 +109,19 @@ with old as (
 select old.device_id, old.region as before, changed.device_id is not null as changed from old left join changed using (device_id)
 order by old.device_id;
 
+-- set_link --
+-- A link that a person states (mobile, unreachable) stands until it is taken back; then the next Inform says what it looks like.
+with old as (
+    select device_id, link from fleet.devices where device_id = any(%(devices)s::bigint[]) order by device_id for update
+), changed as (
+    update fleet.devices d set link = %(link)s from old where d.device_id = old.device_id and old.link <> %(link)s returning d.device_id
+)
+select old.device_id, old.link as before, changed.device_id is not null as changed from old left join changed using (device_id)
+order by old.device_id;
+
+-- describe_model --
+update fleet.models set name = %(name)s, hardware_version = %(hardware_version)s, chipset = %(chipset)s where model_id = %(model_id)s::integer;
+
 -- set_labels --
 with old as (
     select device_id, labels from fleet.devices where device_id = any(%(devices)s::bigint[]) order by device_id for update

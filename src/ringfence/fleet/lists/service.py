@@ -11,6 +11,7 @@ from ringfence.base.errors import ConflictError, NotFoundError, OperatorError
 from ringfence.fleet.behind import MAX_BEHIND, MAX_NAME_CHARS, BehindKind
 from ringfence.fleet.lists.model import Model, Pending, RefusedEntry, StockEntry, StoppedSetting, VersionCount
 from ringfence.fleet.lists.store import ListsStore
+from ringfence.fleet.model import Link
 from ringfence.fleet.store import FleetStore
 from ringfence.fleet.wanting.service import WantingService
 
@@ -25,7 +26,7 @@ MAX_AT_ONCE = 10_000
 MAX_LABELS = 32
 _LABEL = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}", re.ASCII)
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.ASCII)
-_MAX_REGION_CHARS = 64
+_MAX_WORD_CHARS = 64
 
 
 class ListsService(WantingService):
@@ -37,6 +38,17 @@ class ListsService(WantingService):
         """Every model by OUI and product class, with its twin and what its stock is brought to."""
         async with self._db.transaction() as connection:
             return tuple(Model(**row) for row in await ListsStore(connection).rows("list_models", limit=MAX_MODELS))
+
+    async def describe_model(self, by: str, model_id: int, *, name: str, hardware_version: str, chipset: str) -> None:
+        """What a model is called and made of: what an advisory names. NotFoundError when there is none with this number."""
+        facts = (name, hardware_version, chipset)
+        if any(len(fact) > _MAX_WORD_CHARS or not fact.isprintable() for fact in facts):
+            raise OperatorError(f"name, hardware revision and chipset have {_MAX_WORD_CHARS} characters at the most", reason="model")
+        async with self._db.transaction() as connection:
+            told = {"name": name, "hardware_version": hardware_version, "chipset": chipset}
+            if not await ListsStore(connection).run("describe_model", model_id=model_id, **told):
+                raise NotFoundError(f"there is no model {model_id}", reason="no_model")
+            await FleetStore(connection).note([(0, self._clock(), "model", str(model_id), "", ", ".join(facts), by)])
 
     async def set_twin(self, by: str, model_id: int, twin_id: int) -> None:
         """Say that a model is another one inside (an OEM's), 0 for none. ConflictError where that would make a chain or a ring."""
@@ -131,13 +143,24 @@ class ListsService(WantingService):
 
     async def set_region(self, by: str, devices: Sequence[int], region: str) -> int:
         """Put devices into a region (empty: none); how many changed. What is wanted of them is compared anew."""
-        if len(region) > _MAX_REGION_CHARS or not region.isprintable():
-            raise OperatorError(f"a region is a name of {_MAX_REGION_CHARS} characters at the most", reason="region")
+        if len(region) > _MAX_WORD_CHARS or not region.isprintable():
+            raise OperatorError(f"a region is a name of {_MAX_WORD_CHARS} characters at the most", reason="region")
         async with self._db.transaction() as connection:
             rows = await ListsStore(connection).rows("set_region", devices=_bounded(devices), region=region)
             changed = [row for row in rows if row["changed"]]
             now = self._clock()
             await FleetStore(connection).note([(row["device_id"], now, "region", "", row["before"], region, by) for row in changed])
+        return len(changed)
+
+    async def set_link(self, by: str, devices: Sequence[int], link: Link) -> int:
+        """State a link as mobile or unreachable, which nobody sees from outside, or take that back with DIRECT; how many changed."""
+        if link not in {Link.MOBILE, Link.UNREACHABLE, Link.DIRECT}:
+            raise OperatorError("a link is stated as mobile or unreachable, or as direct to take that back; NAT is seen", reason="link")
+        async with self._db.transaction() as connection:
+            rows = await ListsStore(connection).rows("set_link", devices=_bounded(devices), link=link.value)
+            changed = [row for row in rows if row["changed"]]
+            now = self._clock()
+            await FleetStore(connection).note([(row["device_id"], now, "link", "", row["before"], link.value, by) for row in changed])
         return len(changed)
 
     async def set_labels(self, by: str, devices: Sequence[int], *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> int:

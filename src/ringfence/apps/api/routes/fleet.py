@@ -14,6 +14,8 @@ from ringfence.apps.api.fleet_payloads import (
     DriftList,
     DriftSaid,
     LabelsHeard,
+    LinkHeard,
+    ModelHeard,
     ModelSaid,
     PendingList,
     PendingSaid,
@@ -31,6 +33,7 @@ from ringfence.apps.api.fleet_payloads import (
 from ringfence.apps.api.routes.devices import MAX_ID, Limit, Word
 from ringfence.apps.api.routing import Acting, AtDesk, Routes
 from ringfence.base.errors import OperatorError
+from ringfence.fleet.model import Link
 
 routes = Routes("fleet")
 
@@ -76,6 +79,15 @@ async def show_coverage(
 async def list_models(desk: AtDesk) -> list[ModelSaid]:
     """Every model, with its twin and what its stock is brought to."""
     return [ModelSaid.of(model) for model in await desk.inventory.models()]
+
+
+@routes.put("/fleet/models/{model_id}", permission=Permission.DEVICE_MANAGE, status=204)
+async def put_model(desk: AtDesk, actor: Acting, model_id: ModelNumber, entry: ModelHeard) -> None:
+    """Say what a model is called, its hardware revision and its chipset."""
+    await desk.inventory.describe_model(
+        actor.name, model_id, name=entry.name, hardware_version=entry.hardware_version, chipset=entry.chipset
+    )
+    await desk.access.audit(actor.name, "put_model", str(model_id), {"name": entry.name, "chipset": entry.chipset})
 
 
 @routes.put("/fleet/models/{model_id}/twin", permission=Permission.DEVICE_MANAGE, status=204)
@@ -150,6 +162,14 @@ async def put_region(desk: AtDesk, actor: Acting, entry: RegionHeard) -> Changed
     """Put devices into a region."""
     changed = await desk.inventory.set_region(actor.name, entry.devices, entry.region)
     await desk.access.audit(actor.name, "put_region", entry.region or "none", {"devices": len(entry.devices), "changed": changed})
+    return ChangedSaid(changed=changed)
+
+
+@routes.post("/fleet/link", permission=Permission.DEVICE_MANAGE, max_body_size=MANY_BYTES)
+async def put_link(desk: AtDesk, actor: Acting, entry: LinkHeard) -> ChangedSaid:
+    """State that devices are behind a mobile link or cannot be reached, which their Informs do not show."""
+    changed = await desk.inventory.set_link(actor.name, entry.devices, Link(entry.link))
+    await desk.access.audit(actor.name, "put_link", entry.link, {"devices": len(entry.devices), "changed": changed})
     return ChangedSaid(changed=changed)
 
 

@@ -1,4 +1,4 @@
-"""`ringfence fleet summary|coverage|models|versions|drift|stops|refusals|replacements|stock|region|label`: what people work off."""
+"""What people work off in the fleet and say of it: models, versions, stops, replacements, stock, regions, links, labels."""
 
 import sys
 from typing import Annotated
@@ -32,6 +32,8 @@ MODELS = (
     ("oui", "OUI"),
     ("product_class", "product class"),
     ("manufacturer", "manufacturer"),
+    ("hardware_version", "hardware"),
+    ("chipset", "chipset"),
     ("twin_product_class", "inside it is"),
     ("stock_version", "stock gets"),
     ("devices", "devices"),
@@ -134,6 +136,34 @@ def list_models(url: Url = DEFAULT_URL, token: Token = "", as_json: AsJson = Fal
     tell(Api(url, token).get("/fleet/models"), as_json=as_json, columns=MODELS, empty="No model is known yet.")
 
 
+@client.command("model", permission=Permission.DEVICE_MANAGE, route="PUT /v1/fleet/models/{model_id}", help="Say what a model is made of.")
+def put_model(
+    model: Annotated[int, typer.Argument(help="Its number, from `ringfence fleet models`.")],
+    name: Annotated[str, typer.Option(help="What people call it.")] = "",
+    hardware: Annotated[str, typer.Option(help="Its hardware revision.")] = "",
+    chipset: Annotated[str, typer.Option(help="Its chipset, as advisories name it.")] = "",
+    url: Url = DEFAULT_URL,
+    token: Token = "",
+) -> None:
+    """Describe a model."""
+    Api(url, token).put(f"/fleet/models/{model}", {"name": name, "hardware_version": hardware, "chipset": chipset})
+    sys.stderr.write("Saved.\n")
+
+
+@client.command(
+    "twin", permission=Permission.DEVICE_MANAGE, route="PUT /v1/fleet/models/{model_id}/twin", help="Say which model it is inside."
+)
+def put_twin(
+    model: Annotated[int, typer.Argument(help="Its number, from `ringfence fleet models`.")],
+    twin: Annotated[int, typer.Argument(help="The number of the model that it is inside; 0: none.")],
+    url: Url = DEFAULT_URL,
+    token: Token = "",
+) -> None:
+    """Name a model's twin: an advisory for one is one for the other."""
+    Api(url, token).put(f"/fleet/models/{model}/twin", {"twin_id": twin})
+    sys.stderr.write("Saved.\n")
+
+
 @client.command("versions", permission=Permission.OVERVIEW_READ, route="GET /v1/fleet/versions", help="Versions in the field day by day.")
 def list_versions(
     oui: Oui = "",
@@ -219,6 +249,21 @@ def put_region(
     api = Api(url, token)
     told = api.post("/fleet/region", {"devices": [number_of(api, one) for one in device], "region": region})
     sys.stderr.write(f"{told['changed']} changed; what is wanted of them is compared anew at their next Inform.\n")
+
+
+@client.command(
+    "link", permission=Permission.DEVICE_MANAGE, route="POST /v1/fleet/link", help="State a link that nobody sees from outside."
+)
+def put_link(
+    link: Annotated[str, typer.Argument(help="mobile or unreachable; direct takes that back.")],
+    device: Devices,
+    url: Url = DEFAULT_URL,
+    token: Token = "",
+) -> None:
+    """State a link."""
+    api = Api(url, token)
+    told = api.post("/fleet/link", {"devices": [number_of(api, one) for one in device], "link": link})
+    sys.stderr.write(f"{told['changed']} changed.\n")
 
 
 @client.command("label", permission=Permission.DEVICE_MANAGE, route="POST /v1/fleet/labels", help="Add and remove labels of devices.")
