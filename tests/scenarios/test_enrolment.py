@@ -9,6 +9,7 @@ from contextlib import closing
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from ringfence.base.secret import Secret
 from ringfence.fleet.adapters import FLEET_KEY, FileKeys, Sealer
@@ -32,6 +33,7 @@ URL = "http://acs.example.net:7547/"
 LIST = f"""oui,product_class,serial_number,state,line,customer,password
 {OUI},FRITZ,NEW1,shipped,L1,K-1,
 {OUI},FRITZ,OLD1,shipped,L1,K-1,planted-factory
+{OUI},,FRITZ-OLD1,shipped,L1,K-1,
 """
 ROOT = "InternetGatewayDevice."
 SIP_PASSWORD = "planted-sip"
@@ -48,7 +50,7 @@ async def furnish(product: Product) -> None:
     async with Database(product.database_url, name="test") as db:
         fleet = FleetService(db, Sealer(FileKeys(product.folder / "keys" / FLEET_KEY)), None)
         report = await fleet.import_devices("anna", io.StringIO(LIST))
-        assert (report.added, report.bad) == (2, ())
+        assert (report.added, report.bad) == (3, ())
     with psycopg.connect(product.database_url) as connection:
         for address, line in ((HOME, "L1"), (NEIGHBOUR, "L2")):
             connection.execute(
@@ -59,18 +61,28 @@ async def furnish(product: Product) -> None:
 
 
 async def session(
-    product: Product, serial: str, *, address: str = HOME, password: str = "", event: str = "0 BOOTSTRAP"
+    product: Product,
+    serial: str,
+    *,
+    product_class: str = "FRITZ",
+    name: str = "",
+    address: str = HOME,
+    password: str = "",
+    event: str = "0 BOOTSTRAP",
 ) -> tuple[int, dict[str, str]]:
     """A session, in the managed lane when there is a password: the status it ends with, and what was set."""
     port = product.acs_port if password else product.bootstrap_port
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
     with closing(writer):
         line, device = Line(reader, writer), DeviceConnection()
-        begin = device.start(inform(serial, event=event))
+        said = inform(serial, event=event)
+        begin = device.start(replace(said, device_id=replace(said.device_id, product_class=product_class)))
         status, headers, body = await line.post(begin)
         if password:
             assert status == 401
-            status, _, body = await line.post(begin, Authorization=answered(headers["www-authenticate"], f"{OUI}-FRITZ-{serial}", password))
+            status, _, body = await line.post(
+                begin, Authorization=answered(headers["www-authenticate"], name or f"{OUI}-FRITZ-{serial}", password)
+            )
         if status != 200:
             return status, {}
         device.receive(body)
@@ -140,6 +152,11 @@ def test_a_password_from_the_delivery_list_opens_the_managed_lane_until_the_devi
         await asyncio.to_thread(restart, product)  # A process keeps what it verified with for a minute.
         assert (await session(product, "OLD1", password="planted-factory", event="1 BOOT"))[0] == 401
         assert (await session(product, "OLD1", password=own, event="1 BOOT"))[0] == 204
+        status, given = await session(product, "FRITZ-OLD1", product_class="")
+        assert status == 204, "who shares a name with another has a session"
+        assert "ManagementServer.Password" not in given
+        borrowed = await session(product, "FRITZ-OLD1", product_class="", name=f"{OUI}-FRITZ-OLD1", password=own)
+        assert borrowed == (403, {}), "the shared name speaks for the one whose credential it is"
 
     asyncio.run(play())
     with psycopg.connect(product.database_url) as connection:

@@ -88,6 +88,9 @@ def _barred(seen: InformSeen, known: Known | None, at: LineSeen | None) -> Verdi
     """What identity and life alone decide."""
     if seen.proof is not Proof.NONE and seen.proven_name not in names_of(seen.device):
         return Verdict(standing=Standing.REFUSED, reason="identity_mismatch")
+    # Hyphens let two identities share a name (`A-B-C`); the credential is of one of them.
+    if known is not None and seen.proven_device not in {0, known.device_id}:
+        return Verdict(standing=Standing.REFUSED, reason="identity_mismatch")
     match known.life if known is not None else None:
         case Life.REPLACED:
             return Verdict(standing=Standing.REFUSED, reason="identity_closed")

@@ -93,13 +93,17 @@ class Link(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InformSeen:
-    """An Inform, with what the front knows of the connection. `proven_name`: user name or certificate name that was verified."""
+    """An Inform, with what the front knows of the connection.
+
+    `proven_name`: user name or certificate name that was verified; `proven_device`: whose credential that was, 0 for nobody's.
+    """
 
     device: DeviceId
     peer_ip: str
     lane: Lane
     proof: Proof
     proven_name: str = ""
+    proven_device: int = 0
     events: tuple[Event, ...] = ()
     parameters: tuple[ParameterValue, ...] = ()
     retry_count: int = 0

@@ -68,3 +68,10 @@ def test_the_bootstrap_lane_serves_an_unproven_device_on_its_own_line_and_no_oth
     assert judge(unproven, known, None, False, Rules()).reason == "no_session_of_address"
     assert judge(unproven, None, LineSeen(line="L1"), False, Rules()).standing is Standing.REPLACEMENT_PENDING
     assert judge(seen(Proof.NONE, ""), known, LineSeen(line="L1"), False, Rules()).reason == "not_proven"
+
+
+def test_a_name_that_two_identities_share_speaks_for_the_one_whose_credential_it_is() -> None:
+    known, line = Known(device_id=7, life=Life.MANAGED, line="L1"), LineSeen(line="L1")
+    assert judge(replace(seen(), proven_device=7), known, line, False, Rules()).standing is Standing.MANAGED
+    verdict = judge(replace(seen(), proven_device=8), known, line, False, Rules())
+    assert (verdict.standing, verdict.reason) == (Standing.REFUSED, "identity_mismatch")

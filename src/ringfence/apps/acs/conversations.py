@@ -355,6 +355,7 @@ class Conversations:
             lane=self._lane,
             proof=session.proven.proof,
             proven_name=session.proven.name,
+            proven_device=session.proven.device_id,
             events=tuple(inform.events),
             parameters=tuple(inform.parameters),
             retry_count=inform.retry_count,

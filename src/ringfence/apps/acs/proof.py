@@ -30,10 +30,11 @@ Authentication = Literal["none", "basic", "digest", "certificate"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proven:
-    """How and as whom. `name` empty: nothing was asked for."""
+    """How and as whom. `name` empty: nothing was asked for. `device_id`: whose credential it was, 0 with a certificate."""
 
     proof: Proof
     name: str = ""
+    device_id: int = 0
 
 
 class Prover:
@@ -82,8 +83,9 @@ class Prover:
         except (binascii.Error, ValueError):
             return self._wrong(caller, "credentials_malformed", challenge)
         found = digest.ha1_of(username=name, realm=REALM, password=Secret(password))
-        if colon and await self._fits(name, lambda ha1: ha1 == found):
-            return Proven(proof=Proof.BASIC, name=name)
+        holder = await self._holder(name, lambda ha1: ha1 == found) if colon else 0
+        if holder:
+            return Proven(proof=Proof.BASIC, name=name, device_id=holder)
         return self._wrong(caller, "wrong_credentials", challenge)
 
     async def _digest(self, caller: Caller, post: Post) -> Proven | Reply:
@@ -100,13 +102,13 @@ class Prover:
             if verdict is not NonceVerdict.GOOD:
                 reason = "digest_replayed" if verdict is NonceVerdict.SPENT else "nonce_forged"
                 return self._wrong(caller, reason, self._challenge(now, caller))
-            fits = await self._fits(stated.username, lambda ha1: digest.verify(header, ha1=ha1, method="POST", body=post.body))
+            holder = await self._holder(stated.username, lambda ha1: digest.verify(header, ha1=ha1, method="POST", body=post.body))
         except PeerError:
             return self._wrong(caller, "credentials_malformed", self._challenge(now, caller))
         # Asked again: the look-up took time, in which the same credentials may have been used on another connection.
-        if fits and self._mint.check(stated, now_ms=now, address=caller.address) is NonceVerdict.GOOD:
+        if holder and self._mint.check(stated, now_ms=now, address=caller.address) is NonceVerdict.GOOD:
             self._mint.spend(stated, now_ms=now)
-            return Proven(proof=Proof.DIGEST, name=stated.username)
+            return Proven(proof=Proof.DIGEST, name=stated.username, device_id=holder)
         return self._wrong(caller, "wrong_credentials", self._challenge(now, caller))
 
     def _challenge(self, now_ms: int, caller: Caller, *, stale: bool = False) -> Reply:
@@ -117,24 +119,22 @@ class Prover:
         self._refused(caller.address, reason)
         return challenge
 
-    async def _fits(self, name: str, verify: Callable[[Secret], bool]) -> bool:
-        """Whether a name's credential verifies; in the bootstrap lane also the one before it (after a factory reset)."""
+    async def _holder(self, name: str, verify: Callable[[Secret], bool]) -> int:
+        """The device whose credential verifies, 0 for none; in the bootstrap lane also by the one before it (after a factory reset)."""
         now = self._clock()
         fetched_ms, credential = self._kept.get(name, (0, None))
-        if now - fetched_ms < KEPT_MS and self._verified(credential, verify):
-            return True
+        if credential is not None and now - fetched_ms < KEPT_MS and self._verified(credential, verify):
+            return credential.device_id
         if now - fetched_ms < ANEW_MS:
-            return False
+            return 0
         credential = await self._credential(name)
         self._kept[name] = (now, credential)
         self._kept.move_to_end(name)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
-        return self._verified(credential, verify)
+        return credential.device_id if credential is not None and self._verified(credential, verify) else 0
 
-    def _verified(self, credential: Credential | None, verify: Callable[[Secret], bool]) -> bool:
-        if credential is None:
-            return False
+    def _verified(self, credential: Credential, verify: Callable[[Secret], bool]) -> bool:
         if verify(credential.ha1):
             return True
         previous = credential.previous_ha1 if self._lane is Lane.BOOTSTRAP else None

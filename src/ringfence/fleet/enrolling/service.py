@@ -69,10 +69,14 @@ class EnrollingService(WantingService):
             if PASSWORD in meanings:
                 continue
             password = Secret(base64.urlsafe_b64encode(enrolment.random_bytes(_PASSWORD_BYTES)).decode())
-            for username in dict.fromkeys(
-                names_of(device)
-            ):  # Under neither name the password it came with is good for more than this lane.
-                await self._put_credential(store, device_id, username, ha1_of(username=username, realm=REALM, password=password))
+            try:
+                # Under neither of its names the password it came with is good for more than the bootstrap lane from now on.
+                for username in dict.fromkeys(names_of(device)):
+                    await self._put_credential(store, device_id, username, ha1_of(username=username, realm=REALM, password=password))
+            except ConflictError:
+                # Hyphens let two identities share a name. Whoever had it first keeps it, and the sessions beside this one go on.
+                await store.note([(device_id, now, "secret", "name_taken", "", username, "")])
+                continue
             sealed = await self._sealer.seal(password, device_id, PASSWORD, "")
             await store.run("put_secret", device_id=device_id, meaning=PASSWORD, instance="", sealed=sealed, now_ms=now, person="")
             name = names_of(device)[1]
