@@ -4,6 +4,7 @@ Every SQL call stands in a store's `queries.sql`; this module knows no table but
 UnavailableError, a lost race ConflictError; constraint violations stay psycopg's, for the store that knows what they mean.
 """
 
+import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -71,8 +72,15 @@ class Database:
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """One transaction: committed at the end of the block, rolled back by an exception."""
+        task = asyncio.current_task()
+        assert task is not None, "a coroutine runs in a task"
+        cancellations = task.cancelling()
         with translated():
             async with self._pool.connection() as connection:
+                # The pool waits by `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes just as the wait
+                # ends: the role would go on for ever.
+                if task.cancelling() > cancellations:
+                    raise asyncio.CancelledError
                 yield connection
 
 

@@ -119,7 +119,8 @@ class CallerLine(asyncio.DatagramProtocol):
         provisional = False
         while True:
             try:
-                message = await asyncio.wait_for(queue.get(), None if provisional else interval)
+                async with asyncio.timeout(None if provisional else interval):
+                    message = await queue.get()
             except TimeoutError:
                 self.send(request)
                 interval *= 2

@@ -42,6 +42,38 @@ def test_a_database_that_is_away_is_unavailable_and_back_again_without_a_restart
     asyncio.run(scenario())
 
 
+def test_a_cancellation_is_heeded_at_whatever_moment_of_waiting_for_a_connection_it_comes(database_url: str) -> None:
+    async def scenario() -> None:
+        async with Database(database_url, name="test", size=1) as database:
+            held, give_back = asyncio.Event(), asyncio.Event()
+
+            async def hold() -> None:
+                async with database.transaction():
+                    held.set()
+                    await give_back.wait()
+
+            async def wait_and_stay() -> None:
+                async with database.transaction():
+                    await asyncio.Event().wait()
+
+            for turns in range(120):  # steps of the loop between the connection's return and the cancellation
+                held.clear()
+                give_back.clear()
+                holder = asyncio.create_task(hold())
+                await held.wait()
+                waiter = asyncio.create_task(wait_and_stay())
+                await asyncio.sleep(0.002)
+                give_back.set()
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                waiter.cancel()
+                done, _ = await asyncio.wait((waiter,), timeout=5)
+                assert done, f"cancelled {turns} turns after the connection came back, the waiter went on"
+                await holder
+
+    asyncio.run(scenario())
+
+
 def test_a_database_that_never_was_is_unavailable() -> None:
     async def scenario() -> None:
         with pytest.raises(UnavailableError):

@@ -203,7 +203,11 @@ class TcpServer:
 
     async def _listen(self, reader: asyncio.StreamReader, peer_ip: str) -> None:
         connection = HepConnection()
-        while chunk := await asyncio.wait_for(reader.read(CHUNK_BYTES), IDLE_SECONDS):
+        while True:
+            async with asyncio.timeout(IDLE_SECONDS):
+                chunk = await reader.read(CHUNK_BYTES)
+            if not chunk:
+                return
             try:
                 connection.receive_data(chunk)
             except PeerError as error:

@@ -190,7 +190,8 @@ class _Ear(asyncio.DatagramProtocol):
                 self._waiting = asyncio.get_running_loop().create_future()
                 self.transport.sendto(stun.encode_request(request, password=password))
                 try:
-                    answer = await asyncio.wait_for(asyncio.shield(self._waiting), 1.0)
+                    async with asyncio.timeout(1.0):
+                        answer = await asyncio.shield(self._waiting)
                 except TimeoutError:
                     continue  # Datagrams get lost; RFC 3489 9.3 sends again.
                 if answer.error_code:
