@@ -1,10 +1,11 @@
 -- admit --
 -- The steady state of an Inform, a batch at a time: one row of `presence` a device is written, everything else is read. A closed identity and
--- an Inform that does not count (`counts`) leave no trace on the device they name.
+-- an Inform that does not count (`counts`, or proven as another device: `proven`) leave no trace on the device they name.
 with seen as (
     select * from unnest(%(ouis)s::text[], %(product_classes)s::text[], %(serial_numbers)s::text[], %(peers)s::text[], %(lanes)s::text[],
-        %(digests)s::bytea[], %(retries)s::integer[], %(moments)s::bigint[], %(lines)s::text[], %(counts)s::boolean[])
-        with ordinality as s(oui, product_class, serial_number, peer_ip, lane, digest, retry_count, at_ms, at_line, counts, place)
+        %(digests)s::bytea[], %(retries)s::integer[], %(moments)s::bigint[], %(lines)s::text[], %(counts)s::boolean[],
+        %(provens)s::bigint[])
+        with ordinality as s(oui, product_class, serial_number, peer_ip, lane, digest, retry_count, at_ms, at_line, counts, proven, place)
 ), known as (
     select s.*, d.device_id, d.model_id, d.life, d.standing, d.standing_reason, d.line, d.region, d.labels, d.link, d.data_model,
         d.software_version, d.hardware_version
@@ -15,7 +16,7 @@ with seen as (
 ), touched as (
     update fleet.presence p set last_inform_at = ringfence.at(k.at_ms), peer_ip = k.peer_ip, lane = k.lane, informs = p.informs + 1,
         retry_count = k.retry_count, digest = k.digest, at_line = k.at_line
-    from known k where p.device_id = k.device_id and k.counts and k.life <> 'replaced'
+    from known k where p.device_id = k.device_id and k.counts and k.proven in (0, k.device_id) and k.life <> 'replaced'
 )
 select s.place, coalesce(k.device_id, 0) as device_id, k.model_id, k.life, k.standing, k.standing_reason, coalesce(k.line, '') as line, k.region,
     k.labels, k.link, k.data_model, k.software_version, k.hardware_version, coalesce(old.digest = s.digest, false) as same,

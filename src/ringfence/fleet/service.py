@@ -391,6 +391,7 @@ class _Batch:
             moments=[seen.at_ms for seen in self._informs],
             lines=[at.line if at else "" for at in self._lines],
             counts=[seen.proof is Proof.NONE or seen.proven_name in names_of(seen.device) for seen in self._informs],
+            provens=[seen.proven_device for seen in self._informs],
         )
         self.revision = rows[0]["revision"]
         for seen, at, found, digest, row in zip(self._informs, self._lines, values, digests, rows, strict=True):

@@ -125,6 +125,19 @@ def test_anothers_serial_with_ones_own_credential_is_refused_audited_and_leaves_
     assert ask(database_url, "select count(*) from fleet.outbox where kind = 'refused'") == [(1,)], "announced once"
 
 
+def test_a_credential_of_another_device_under_a_shared_name_leaves_no_trace_on_the_victim(database_url: str, tmp_path: Path) -> None:
+    async def body(fleet: FleetService) -> None:
+        (victim,) = await fleet.admit([inform("VICTIM")])
+        before = ask(database_url, "select last_inform_at, informs, peer_ip from fleet.presence")
+        thief = inform("VICTIM", proven_device=victim.device_id + 1, peer_ip="192.0.2.2", at_ms=NOW + 60_000)
+        assert (await fleet.admit([thief]))[0].reason == "identity_mismatch"
+        assert ask(database_url, "select last_inform_at, informs, peer_ip from fleet.presence") == before
+        await fleet.admit([inform("VICTIM", proven_device=victim.device_id, at_ms=NOW + 60_000)])
+        assert ask(database_url, "select informs from fleet.presence") == [(2,)], "the device itself counts"
+
+    run(database_url, tmp_path, body)
+
+
 def test_what_is_wanted_of_one_device_leaves_only_once_it_is_bound_and_then_even_if_it_settled_before(
     database_url: str, tmp_path: Path
 ) -> None:

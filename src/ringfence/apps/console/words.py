@@ -21,6 +21,21 @@ CAUSES = {
 }
 """Why a proposal was not simply imposed."""
 
+STANDINGS = {
+    "identity_mismatch": "its credential is another device's",
+    "identity_closed": "its identity was closed",
+    "unknown_on_line": "no device was known on this line",
+    "line_has_another_device": "another device belongs to this line",
+    "was_lost": "it was reported lost",
+    "no_session_of_address": "no access session has its address",
+    "other_line": "it is on a line that is not its own",
+    "not_proven": "it has not proven to be itself",
+    "bootstrap_lane": "it has not come to the managed address yet",
+    "in_stock": "it is updated and gets nothing else",
+    "in_stock_on_a_line": "it is in stock but was seen on a customer's line",
+}
+"""Why a device stands as it does: what `fleet.binding` names."""
+
 RULES = {
     "D01": "Cost in 5 minutes",
     "D02": "Cost in 60 minutes",

@@ -16,6 +16,7 @@ from ringfence.apps.console.forms import Short, read_query
 from ringfence.apps.console.places import desk_of, said
 from ringfence.apps.console.routing import Acting, Pages
 from ringfence.apps.console.trees import tree_of
+from ringfence.apps.console.words import STANDINGS as STANDING_REASONS
 from ringfence.base.errors import NotFoundError
 from ringfence.fleet.model import Device, Filter, Reported
 
@@ -78,6 +79,7 @@ async def show_device(request: Request, actor: Acting, device_id: str) -> Respon
         device=device,
         life_tone=LIFE_TONES.get(device.life, "info"),
         standing_tone=STANDING_TONES.get(device.standing, "info"),
+        standing_reason=STANDING_REASONS.get(device.standing_reason, device.standing_reason.replace("_", " ")),
         text=text,
         parameters=len(reported),
         branches=tree_of(reported, text),

@@ -18,6 +18,7 @@ from ringfence.apps.console.forms import Short, read_form, read_query
 from ringfence.apps.console.pages.devices import MAX_ID, device_of
 from ringfence.apps.console.places import desk_of, said
 from ringfence.apps.console.routing import Acting, Pages
+from ringfence.apps.console.words import STANDINGS
 from ringfence.base.errors import ConflictError
 from ringfence.fleet.lifecycle import Life
 from ringfence.fleet.lists.model import Pending
@@ -30,13 +31,6 @@ BEFORE = 20
 """Devices of one line that are shown."""
 CLOSED = frozenset({Life.IN_STOCK, Life.REPLACED})
 Id = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
-REASONS = {
-    "identity_mismatch": "its credential is another device's",
-    "identity_closed": "its identity was closed",
-    "unknown_on_line": "no device was known on this line",
-    "line_has_another_device": "another device belongs to this line",
-    "was_lost": "it was reported lost",
-}
 
 
 class _Wanted(msgspec.Struct, frozen=True):
@@ -66,7 +60,7 @@ async def show_replacements(request: Request) -> Response:
         request,
         "replacements.html",
         tab="/fleet/replacements",
-        reasons=REASONS,
+        reasons=STANDINGS,
         waiting=[await _placed(desk, each) for each in (found or ())[:PAGE]],
         following=found[PAGE - 1].device_id if found and len(found) > PAGE else 0,
         nothing="Nothing waits: every device that informs is known on its line." if found is not None else "The database is down.",
@@ -90,7 +84,7 @@ async def confirm_replacement(request: Request, device_id: str) -> Response:
         "replacement.html",
         tab="/fleet/replacements",
         device=device,
-        reason=REASONS.get(device.standing_reason, device.standing_reason.replace("_", " ")),
+        reason=STANDINGS.get(device.standing_reason, device.standing_reason.replace("_", " ")),
         line=line,
         seen=seen,
         before=before,
