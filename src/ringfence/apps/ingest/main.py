@@ -181,8 +181,10 @@ class Ingest:
             await self.publisher.tick(view, lane, lambda: lease.held)
         finally:
             keeping.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConflictError):
-                await keeping
+            await asyncio.wait((keeping,))  # and not `await keeping`, whose cancellation could not be told from our own
+            if not keeping.cancelled():
+                with contextlib.suppress(ConflictError):
+                    keeping.result()
 
     async def _watch_control(self) -> None:
         """Price and judge by the newest deck and list of networks; one that cannot be read leaves the old one in force."""
