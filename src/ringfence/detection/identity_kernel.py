@@ -317,6 +317,13 @@ def _has_habit(kept: int, at: int) -> bool:
     return kept != 0 and (_period(at) - kept) % PERIODS <= 1
 
 
+@inlined
+def _with_habit(facts: int, at: int, now: int) -> int:
+    """`facts` without a C3+ period that is over for rows that come late too, before the kept number comes round again."""
+    kept = (facts >> at) & 15
+    return facts & ~(15 << at) if kept != 0 and (_period(now) - kept) % PERIODS > 2 else facts
+
+
 # --- from the packed word to a slot and back -----------------------------------------------------------------------------------------
 
 
@@ -346,31 +353,44 @@ def _unpack(hot: Memory, arena: Memory, regs: Memory, word: int) -> int:
 
 
 @compiled
+def _fits_the_word(arena: Memory, slot: int, limits: Memory, now: int) -> bool:
+    """Whether the packed word can say all that the slot says."""
+    header = slot * UNIT
+    count = _count(arena, slot)
+    days = ld(arena, header + H_DAYS)
+    if count > 1 or ld(arena, header + H_FACTS) >> F_CHANNELS != 1 or days & LOW == 0:
+        return False
+    if ld(arena, header + H_SUSPECT) | ld(arena, header + H_TRAVEL) | ld(arena, header + H_ODD) | ld(arena, header + H_TOLD) != 0:
+        return False
+    day = max(days & LOW, days >> 32)
+    exact = days & LOW == days >> 32
+    if count == 1:
+        entry = _entry(slot, 0)
+        if ld(arena, entry + E_FACTS) & (3 | E_KNOWN) != FAMILY | E_KNOWN:
+            return False
+        exact = exact and ld(arena, entry + E_SINCE) == EPOCH + day * DAY
+    # The word has one day for first sight and change: both must be that day, or too long ago for the difference to matter.
+    return exact or _day(now) - day > max(ld(limits, L_LEARNING), 2)
+
+
+@compiled
 def _repack(hot: Memory, arena: Memory, regs: Memory, limits: Memory, word: int, now: int) -> None:
     """Back to the word when a slot says no more than it can; else into the smallest slot that holds it."""
     packed = ld(hot, word + 1)
     slot = (packed >> 8) & SLOT_MASK
     header = slot * UNIT
     count = _count(arena, slot)
-    facts = ld(arena, header + H_FACTS)
-    days = ld(arena, header + H_DAYS)
-    # The word has one day for first sight and change: both must be too long ago for the difference to matter.
-    day = max(days & LOW, days >> 32)
-    plain = count <= 1 and facts >> F_CHANNELS == 1 and days & LOW != 0 and _day(now) - day > max(ld(limits, L_LEARNING), 2)
-    plain = plain and ld(arena, header + H_SUSPECT) == 0 and ld(arena, header + H_TRAVEL) == 0
-    plain = plain and ld(arena, header + H_ODD) == 0 and ld(arena, header + H_TOLD) == 0
-    family = 0
-    if plain and count == 1:
-        entry = _entry(slot, 0)
-        plain = ld(arena, entry + E_FACTS) & (3 | E_KNOWN) == FAMILY | E_KNOWN
-        family = ld(arena, entry + E_KEY)
-    if not plain:
+    if not _fits_the_word(arena, slot, limits, now):
         size_class = 1
         while HEADER + count * ENTRY > UNIT << size_class:
             size_class += 1
         if size_class < ld(arena, header + H_COUNT) >> 32:
             _resize(hot, arena, regs, word, size_class)
         return
+    family = ld(arena, _entry(slot, 0) + E_KEY) if count == 1 else 0
+    facts = ld(arena, header + H_FACTS)
+    days = ld(arena, header + H_DAYS)
+    day = max(days & LOW, days >> 32)
     kept = (packed & (3 << W_SEGMENT)) | ((facts & 1) << 1) | (((facts >> F_DEAR) & 15) << W_DEAR)
     home = ld(arena, header + H_HOME)
     home = (home ^ ((HOME_MASK + 1) >> 1)) - ((HOME_MASK + 1) >> 1)  # As a signed number, or the word would not fit.
@@ -401,6 +421,7 @@ def _forget(arena: Memory, slot: int, now: int, days: int) -> None:
         if over:
             _drop(arena, slot, place)
         place -= 1
+    st(arena, header + H_FACTS, _with_habit(ld(arena, header + H_FACTS), F_DEAR, now))
     long_ago = now - days * DAY
     if ld(arena, header + H_SUSPECT) <= long_ago:
         st(arena, header + H_SUSPECT, 0)
@@ -418,6 +439,22 @@ def _forget(arena: Memory, slot: int, now: int, days: int) -> None:
     st(arena, header + H_ODD, mismatch | (nonce << 32))
 
 
+@inlined
+def _refresh_only_family(arena: Memory, slot: int, now: int) -> None:
+    """The only family of an account is as fresh as the account: the packed word has no time of its own for it, and rows without a
+    User-Agent are taken to come from it. So packing and unpacking change nothing, and a second family does not make the first one new.
+    """
+    only = -1
+    for place in range(_count(arena, slot)):
+        entry = _entry(slot, place)
+        if ld(arena, entry + E_FACTS) & 3 == FAMILY:
+            if only >= 0:
+                return
+            only = entry
+    if only >= 0 and ld(arena, only + E_FACTS) & E_KNOWN:
+        st(arena, only + E_LAST, max(ld(arena, only + E_LAST), now - (now - EPOCH) % HOME_STEP))
+
+
 @compiled
 def _sweep(hot: Memory, arena: Memory, regs: Memory, limits: Memory, now: int) -> None:
     """Tidy the next part of the table. What is dropped here would have been dropped at the account's next row."""
@@ -428,6 +465,8 @@ def _sweep(hot: Memory, arena: Memory, regs: Memory, limits: Memory, now: int) -
         if packed & W_SLOT:
             _forget(arena, (packed >> 8) & SLOT_MASK, now, ld(limits, L_FORGET))
             _repack(hot, arena, regs, limits, place * HOT, now)
+        elif packed != 0:
+            st(hot, place * HOT + 1, _with_habit(packed, W_DEAR, now))
 
 
 @compiled
@@ -662,7 +701,7 @@ def _family(
     scanner: bool,
     segment: int,
 ) -> None:
-    """Find or learn a User-Agent family (D31). Its last sight is kept as exactly as the packed word keeps one at home."""
+    """Find or learn a User-Agent family (D31)."""
     noted = at - (at - EPOCH) % HOME_STEP
     slot = (ld(hot, word + 1) >> 8) & SLOT_MASK
     header = slot * UNIT
@@ -971,6 +1010,7 @@ def _look(
     slot = (packed >> 8) & SLOT_MASK if packed & W_SLOT else _unpack(hot, arena, regs, word)
     header = slot * UNIT
     _forget(arena, slot, ld(regs, R_NOW), ld(limits, L_FORGET))
+    _refresh_only_family(arena, slot, ld(regs, R_NOW))
     facts = ld(arena, header + H_FACTS)
     days = ld(arena, header + H_DAYS)
     if days & LOW == 0:
@@ -994,7 +1034,7 @@ def _look(
         _registration_there(arena, regs, limits, out, slot, entry, key, row, at, kind, expires, segment)
     if flags & ODD:
         _oddities(arena, regs, limits, out, slot, key, row, at, flags, segment)
-    if kind == REGISTRATION and contact != 0:
+    if kind == REGISTRATION and contact != 0 and not _fits_the_word(arena, slot, limits, ld(regs, R_NOW)):
         group = (1 if own else network ^ (network >> 24)) * 31 + family
         _bindings(
             hot, arena, regs, limits, out, word, key, row, at, contact, expires, group & GROUP_MASK, source & GROUP_MASK, own, segment

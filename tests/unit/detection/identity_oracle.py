@@ -65,7 +65,6 @@ class Account:
     networks: dict[int, Thing] = field(default_factory=dict)
     families: dict[int, Thing] = field(default_factory=dict)
     bindings: dict[int, Binding] = field(default_factory=dict)
-    slot: bool = False
 
 
 def impossible(one: int, other: int, elapsed: int, speed: int) -> bool:
@@ -142,11 +141,10 @@ class IdentityOracle:
         level = 0 if row.kind == Kind.REGISTRATION else min(row.destination_class, 2 if row.flags & Flag.NATIONAL_VALUE else 9)
         odd = row.flags & (Flag.NONCE_REUSED | Flag.USER_MISMATCH)
         foreign = not own and row.network_key
-        # An account is remembered in full from its first foreign network, second family or oddity on.
-        account.slot = account.slot or bool(
-            foreign or odd or row.flags & Flag.SCANNER or ({*account.families, family} - {family, 0} and family)
-        )
         self.forget(account)
+        if len(account.families) == 1:  # The only family of an account is as fresh as the account.
+            (only,) = account.families.values()
+            only.last = max(only.last, coarse(self.now)) if only.known else only.last
         if not account.since:
             account.since = day(at)
             account.changed = max(account.changed, account.since)
@@ -168,13 +166,25 @@ class IdentityOracle:
             self.there(account, row, at, say)
         if odd:
             self.oddities(account, odd, at, say)
-        if row.kind == Kind.REGISTRATION and row.contact and account.slot:
+        if row.kind == Kind.REGISTRATION and row.contact and not self.ordinary(account, key):
             self.devices(account, row, family, own, at, say)
         if own:
             account.home = max(account.home, coarse(at))
         if level >= 3:
             self.sequence(account, row, family, own, at, say)
             account.dear = day(at) // lay.PERIOD_DAYS
+
+    def ordinary(self, account: Account, key: int) -> bool:
+        """One known kind of device at home and nothing else to be said of it: of such an account no registrations are kept."""
+        odd = (self.now - EPOCH) // MINUTE - self.value("D30", "forget") * 1440
+        if account.networks or account.bindings or account.suspect or account.travel or account.devices or account.told != (0, 0):
+            return False
+        if max(account.mismatch, account.nonce) > max(odd, 0) or self.segments.get(key, (SEGMENTS[0], 1))[1] != 1:
+            return False
+        if len(account.families) > 1 or not all(each.known for each in account.families.values()):
+            return False
+        exact = account.since == account.changed and all(each.since == EPOCH + account.since * DAY for each in account.families.values())
+        return exact or day(self.now) - account.changed > max(self.value("D30", "learning"), 2)
 
     def network(self, account: Account, row: AccountRow, at: int, say: Callable[..., None]) -> bool:
         thing = account.networks.get(row.network_key)

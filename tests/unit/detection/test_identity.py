@@ -131,13 +131,13 @@ def test_device_swap() -> None:
 def test_packing_waits_until_the_day_of_change_cannot_matter() -> None:
     line = Line()
     line.live_at_home(range(1))
-    for day in range(95, 103):
+    for day in (20, 108, 109):
         line.register(START + day * DAY, by="Speedport")
-    for hour in range(1, 25):
-        line.engine.tick(START + 102 * DAY + hour * HOUR)
-    assert line.engine.figures()["identity_slots"] == 1, "the new box is known since today"
-    for hour in range(25):
+    for hour in range(48):
         line.engine.tick(START + 111 * DAY + hour * HOUR)
+    assert line.engine.figures()["identity_slots"] == 1, "the old box is forgotten, the new one known since a few days"
+    for hour in range(25):
+        line.engine.tick(START + 125 * DAY + hour * HOUR)
     assert line.engine.figures()["identity_slots"] == 0
 
 

@@ -159,6 +159,36 @@ def test_every_event_is_the_oracles(kernel: Any) -> None:
     check()
 
 
+@pytest.mark.parametrize("kernel", [compiled, PLAIN], ids=["compiled", "plain"])
+@pytest.mark.parametrize("home", [0, 1], ids=["from_nowhere", "at_home"])
+def test_the_only_device_of_an_account_is_not_new_again_when_a_second_one_comes(kernel: Any, home: int) -> None:
+    """Found by the test above: what the packed word says of a device without a time of its own was taken to be as old as its first day."""
+
+    def row(day: int, family: str) -> AccountRow:
+        at = START + day * DAY
+        place: dict[str, Any] = {"network_kind": home, "network_key": home * number("own"), "source_country": home * country_code("DE")}
+        return AccountRow(kind=1, at_ms=at, received_ms=0, account_key=KEYS[0], family_key=number(family) if family else 0, **place)
+
+    _, told = run(kernel, [row(0, "phone"), row(94, ""), row(95, "tablet"), row(95, "phone"), row(96, "phone")], [])
+    assert [(event.rule, event.place) for event in told] == [(Said.D31, 2)]
+
+
+@pytest.mark.parametrize("kernel", [compiled, PLAIN], ids=["compiled", "plain"])
+@pytest.mark.parametrize("second", ["", "tablet"], ids=["packed", "slot"])
+def test_a_dear_call_of_more_than_a_year_ago_is_no_habit(kernel: Any, second: str) -> None:
+    """Found by the test above: the kept period came round after 480 days."""
+
+    def row(day: int, family: str, level: int = 1) -> AccountRow:
+        place: dict[str, Any] = {"network_kind": 1, "network_key": number("own"), "source_country": country_code("DE")}
+        at = START + day * DAY
+        return AccountRow(kind=1, at_ms=at, received_ms=0, account_key=KEYS[0], family_key=number(family), destination_class=level, **place)
+
+    log = [row(0, "phone", 3), row(0, second or "phone"), *(row(day, "phone") for day in range(70, 471, 50)), row(485, "soft", 3)]
+    _, told = run(kernel, log, [])
+    sequence = [event for event in told if event.rule is Said.D36]
+    assert [event.a & 8 for event in sequence] == [8]
+
+
 @settings(max_examples=25, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 @given(st.lists(rows(), min_size=8, max_size=60), ACCOUNTS, st.integers(1, 7))
 def test_batches_restarts_and_compilation_change_nothing(drawn: list[AccountRow], accounts: list[tuple[Any, int]], step: int) -> None:
