@@ -69,9 +69,8 @@ def alone() -> Iterator[Product]:
 
 
 @pytest.fixture(scope="module")
-def browser(
-    product: Product, alone: Product
-) -> Iterator[object]:  # After the products: Playwright keeps this thread's event loop for itself.
+def browser(product: Product, alone: Product) -> Iterator[object]:
+    """Chromium, after the products: Playwright keeps this thread's event loop for itself."""
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(SWITCHES))
         yield chromium

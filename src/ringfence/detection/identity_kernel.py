@@ -318,10 +318,10 @@ def _has_habit(kept: int, at: int) -> bool:
 
 
 @inlined
-def _with_habit(facts: int, at: int, now: int) -> int:
-    """`facts` without a C3+ period that is over for rows that come late too, before the kept number comes round again."""
-    kept = (facts >> at) & 15
-    return facts & ~(15 << at) if kept != 0 and (_period(now) - kept) % PERIODS > 2 else facts
+def _without_old_habit(word: int, bit: int, now: int) -> int:
+    """`word` without the C3+ period at `bit` once that is over, for late rows too, and long before its number comes round again."""
+    kept = (word >> bit) & 15
+    return word & ~(15 << bit) if kept != 0 and (_period(now) - kept) % PERIODS > 2 else word
 
 
 # --- from the packed word to a slot and back -----------------------------------------------------------------------------------------
@@ -421,7 +421,7 @@ def _forget(arena: Memory, slot: int, now: int, days: int) -> None:
         if over:
             _drop(arena, slot, place)
         place -= 1
-    st(arena, header + H_FACTS, _with_habit(ld(arena, header + H_FACTS), F_DEAR, now))
+    st(arena, header + H_FACTS, _without_old_habit(ld(arena, header + H_FACTS), F_DEAR, now))
     long_ago = now - days * DAY
     if ld(arena, header + H_SUSPECT) <= long_ago:
         st(arena, header + H_SUSPECT, 0)
@@ -466,7 +466,7 @@ def _sweep(hot: Memory, arena: Memory, regs: Memory, limits: Memory, now: int) -
             _forget(arena, (packed >> 8) & SLOT_MASK, now, ld(limits, L_FORGET))
             _repack(hot, arena, regs, limits, place * HOT, now)
         elif packed != 0:
-            st(hot, place * HOT + 1, _with_habit(packed, W_DEAR, now))
+            st(hot, place * HOT + 1, _without_old_habit(packed, W_DEAR, now))
 
 
 @compiled
@@ -1034,6 +1034,7 @@ def _look(
         _registration_there(arena, regs, limits, out, slot, entry, key, row, at, kind, expires, segment)
     if flags & ODD:
         _oddities(arena, regs, limits, out, slot, key, row, at, flags, segment)
+    # Registrations are kept exactly when the word cannot say all: asked anew, or it would depend on when the slot was tidied last.
     if kind == REGISTRATION and contact != 0 and not _fits_the_word(arena, slot, limits, ld(regs, R_NOW)):
         group = (1 if own else network ^ (network >> 24)) * 31 + family
         _bindings(

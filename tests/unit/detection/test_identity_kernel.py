@@ -189,6 +189,24 @@ def test_a_dear_call_of_more_than_a_year_ago_is_no_habit(kernel: Any, second: st
     assert [event.a & 8 for event in sequence] == [8]
 
 
+def test_registrations_are_counted_alike_before_and_after_the_slot_is_tidied() -> None:
+    """A slot that says nothing any more is tidied within a day; until then it must not remember what the packed word would not."""
+
+    def row(at: int, kind: int, contact: str = "", network: str = "", flags: int = 0) -> AccountRow:
+        place: dict[str, Any] = {"network_kind": int(network == "own"), "network_key": number(network) if network else 0}
+        fields: dict[str, Any] = {"status_code": 200 if contact else 0, "expires": 3600, "contact": contact, "flags": flags}
+        return AccountRow(kind=kind, at_ms=at, received_ms=0, account_key=KEYS[0], source_key=number(contact), **place, **fields)
+
+    held = set()
+    for hour in range(30):
+        forgotten = START + 90 * DAY + hour * HOUR
+        log = [row(START, 1, network="own", flags=Flag.USER_MISMATCH)]
+        log += [row(forgotten + place, 5, f"sip:{place}", network) for place, network in enumerate(["", "AS1"])]
+        _, told = run(compiled, log, [])
+        held.add(tuple((event.a, event.b) for event in told if event.rule is Said.D33))
+    assert len(held) == 1
+
+
 @settings(max_examples=25, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 @given(st.lists(rows(), min_size=8, max_size=60), ACCOUNTS, st.integers(1, 7))
 def test_batches_restarts_and_compilation_change_nothing(drawn: list[AccountRow], accounts: list[tuple[Any, int]], step: int) -> None:
