@@ -43,7 +43,13 @@ OPTIONS: dict[str, Any] = {
 def run(options: dict[str, Any]) -> dict[str, object]:
     """Play the traffic of `folder` (its `history` folder before it), or of a new one that is removed afterwards."""
     if options["folder"]:
-        return _run(Path(options["folder"]), options)
+        folder = Path(options["folder"])
+        if not any((folder / "calls").glob("*")):
+            raise OperatorError(
+                f"{folder} holds no traffic; write some with `ringfence simulate calls --out {folder}`, or leave --folder out.",
+                reason="no_traffic",
+            )
+        return _run(folder, options)
     with tempfile.TemporaryDirectory(prefix="ringfence-quality-") as made:
         folder = Path(made) / "traffic"
         _simulate(folder, options)
