@@ -58,6 +58,7 @@ def test_openapi_names_every_permission(database_url: str, own_nats: NatsServer,
             for path, methods in document["paths"].items():
                 for method, route in methods.items():
                     assert route["x-permission"], f"{method} {path}"
+            assert [name for name in document["components"]["schemas"] if "__" in name] == [], "two models of one name"
 
     asyncio.run(run())
 

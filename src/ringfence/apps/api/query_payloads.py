@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ringfence.apps.api.payloads import CallSaid, at
+from ringfence.apps.api.payloads import at
+from ringfence.apps.api.watching_payloads import CallSaid
 from ringfence.archive.questions import Answer, CallQuestion, FoundCall, GroupSums, Sums
 from ringfence.base.errors import OperatorError
 from ringfence.base.money import as_euro, parse_euro
@@ -90,13 +91,13 @@ class SumsSaid(BaseModel):
         )
 
 
-class GroupSaid(SumsSaid):
+class SumsOfGroupSaid(SumsSaid):
     """One line of an answer by group. `key`: an account, a number range, two letters, an address, or the start of an hour or a day."""
 
     key: str
 
     @classmethod
-    def line(cls, group: str, found: GroupSums) -> "GroupSaid":
+    def line(cls, group: str, found: GroupSums) -> "SumsOfGroupSaid":
         """From the archive."""
         key = str(found.key)
         if group == "country":
@@ -139,7 +140,7 @@ class QuerySaid(BaseModel):
 
     total: SumsSaid
     calls: list[FoundCallSaid]
-    groups: list[GroupSaid]
+    groups: list[SumsOfGroupSaid]
     more: bool
     """There is more than `limit` lines."""
 
@@ -149,7 +150,7 @@ class QuerySaid(BaseModel):
         return cls(
             total=SumsSaid.of(answer.total),
             calls=[FoundCallSaid.found(call) for call in answer.calls],
-            groups=[GroupSaid.line(group, line) for line in answer.groups],
+            groups=[SumsOfGroupSaid.line(group, line) for line in answer.groups],
             more=answer.more,
         )
 

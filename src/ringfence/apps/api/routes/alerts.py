@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import Query
 
 from ringfence.access.model import Permission
-from ringfence.apps.api.payloads import AlertList, AlertSaid, FeedbackHeard
+from ringfence.apps.api.alert_payloads import AlertList, AlertSaid, FeedbackHeard
 from ringfence.apps.api.routing import Acting, AtDesk, Routes
 from ringfence.base.errors import NotFoundError, UnavailableError
 from ringfence.detection.composed import as_rule_id

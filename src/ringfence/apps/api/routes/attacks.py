@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import Query
 
 from ringfence.access.model import Permission
-from ringfence.apps.api.payloads import AlertSaid, AttackDetail, AttackList, AttackSaid
+from ringfence.apps.api.alert_payloads import AlertSaid, AttackDetail, AttackList, AttackSaid
 from ringfence.apps.api.routing import AtDesk, Routes
 
 routes = Routes("attacks")

@@ -5,19 +5,19 @@ from typing import Annotated, Literal
 from fastapi import Query
 
 from ringfence.access.model import Actor, Permission
-from ringfence.apps.api.desk import Desk
-from ringfence.apps.api.payloads import (
+from ringfence.apps.api.block_payloads import (
     BlockList,
     BlockSaid,
     DryRunSaid,
     ExemptHeard,
     ExemptionSaid,
     ImposeHeard,
-    Nothing,
     Outcome,
     ProposalSaid,
     ReasonHeard,
 )
+from ringfence.apps.api.desk import Desk
+from ringfence.apps.api.payloads import Nothing
 from ringfence.apps.api.routing import Acting, AtDesk, Routes
 from ringfence.base.errors import OperatorError, UnavailableError
 from ringfence.enforcement.commands import Approve, EndExemption, Exempt, ImposeBlock, LiftBlock, Reject, ResetBreaker

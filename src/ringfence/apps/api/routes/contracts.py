@@ -9,9 +9,9 @@ from typing import Annotated, BinaryIO, Protocol
 from fastapi import Query, Request
 
 from ringfence.access.model import Actor, Permission
+from ringfence.apps.api.account_payloads import ImportSaid
 from ringfence.apps.api.customer_payloads import Closed, CustomerList, CustomerPageSaid, CustomerSaid, FoundSaid, LineList, LineSaid
 from ringfence.apps.api.desk import Desk
-from ringfence.apps.api.payloads import ImportSaid
 from ringfence.apps.api.receiving import received
 from ringfence.apps.api.routing import Acting, AtDesk, Routes
 from ringfence.base.errors import NotFoundError

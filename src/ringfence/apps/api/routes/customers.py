@@ -3,7 +3,7 @@
 from fastapi import Request
 
 from ringfence.access.model import Permission
-from ringfence.apps.api.payloads import AccountSaid, FigureSaid, ImportSaid, NetworkSaid
+from ringfence.apps.api.account_payloads import AccountSaid, FigureSaid, ImportSaid, NetworkSaid
 from ringfence.apps.api.receiving import received
 from ringfence.apps.api.routing import Acting, AtDesk, Routes
 from ringfence.base.errors import UnavailableError

@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import Query, Request
 
 from ringfence.access.model import Permission, Role
-from ringfence.apps.api.payloads import AuditSaid, Me, NewPassword, OneTimeSaid, SessionSaid, SignIn, UserHeard, UserSaid, at
+from ringfence.apps.api.payloads import at
+from ringfence.apps.api.people_payloads import AuditSaid, Me, NewPassword, OneTimeSaid, SessionSaid, SignIn, UserHeard, UserSaid
 from ringfence.apps.api.routing import Acting, AtDesk, Open, Routes
 from ringfence.base.secret import Secret
 

@@ -3,8 +3,8 @@
 from fastapi import Request
 
 from ringfence.access.model import Permission
-from ringfence.apps.api.payloads import RateDeckSaid, RuleSetSaid, RulesHeard, RuleTextSaid, VersionSaid
 from ringfence.apps.api.routing import Acting, AtDesk, Routes
+from ringfence.apps.api.rule_payloads import RateDeckSaid, RuleSetSaid, RulesHeard, RuleTextSaid, VersionSaid
 from ringfence.base.errors import OperatorError
 from ringfence.detection.service import MAX_DECK_BYTES
 

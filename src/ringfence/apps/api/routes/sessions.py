@@ -10,7 +10,8 @@ from fastapi import Query, Request
 from pydantic import AwareDatetime
 
 from ringfence.access.model import Permission
-from ringfence.apps.api.payloads import ImportSaid, Said, at
+from ringfence.apps.api.account_payloads import ImportSaid
+from ringfence.apps.api.payloads import Said, at
 from ringfence.apps.api.receiving import received
 from ringfence.apps.api.routing import Acting, AtDesk, Routes
 from ringfence.base.errors import OperatorError
@@ -23,7 +24,7 @@ LEASES_BYTES = 2 * 1024**3
 """Largest list of leases: about 20 million rows."""
 
 
-class SessionSaid(Said):
+class AccessSessionSaid(Said):
     """A session. `ended_at` null: it is open; `ended_by`: stop, nas (it restarted), taken (a newer one has the address), lease."""
 
     address: str
@@ -40,7 +41,7 @@ class SessionSaid(Said):
     ended_by: str
 
     @classmethod
-    def of(cls, session: AccessSession) -> "SessionSaid":
+    def of(cls, session: AccessSession) -> "AccessSessionSaid":
         """From the history."""
         return cls(
             address=session.address,
@@ -66,7 +67,7 @@ async def list_sessions(
     address: Annotated[str, Query(max_length=64)] = "",
     before: AwareDatetime | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
-) -> list[SessionSaid]:
+) -> list[AccessSessionSaid]:
     """The addresses of a line, or who held an address: newest first, those that began before `before`."""
     if bool(line) == bool(address):
         raise OperatorError("name a line or an address, one of them", reason="no_subject")
@@ -76,7 +77,7 @@ async def list_sessions(
     else:
         found = await desk.subscribers.history_of_address(address, before_ms=before_ms, limit=limit)
     await desk.access.audit(actor.name, "show_sessions", line or address, {"sessions": len(found)})
-    return [SessionSaid.of(session) for session in found]
+    return [AccessSessionSaid.of(session) for session in found]
 
 
 @routes.post("/sessions/import", permission=Permission.CUSTOMER_IMPORT, max_body_size=LEASES_BYTES)

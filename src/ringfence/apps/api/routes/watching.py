@@ -6,8 +6,9 @@ from typing import Annotated
 from fastapi import Query
 
 from ringfence.access.model import Permission
-from ringfence.apps.api.payloads import CallSaid, EdgeSaid, OverviewSaid, PartSaid, at
+from ringfence.apps.api.payloads import at
 from ringfence.apps.api.routing import AtDesk, Routes
+from ringfence.apps.api.watching_payloads import CallSaid, EdgeSaid, OverviewSaid, PartSaid
 from ringfence.base.money import as_euro
 from ringfence.enforcement.model import DAY_MS
 
